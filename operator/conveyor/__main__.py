@@ -1,0 +1,5 @@
+"""`python -m conveyor` is the command line."""
+
+from conveyor.cli import main
+
+main()

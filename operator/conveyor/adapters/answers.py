@@ -1,0 +1,136 @@
+"""Answers to the planner's questions about git.
+
+In: a `Question`, the repositories of one build. Out: its `Answer`. Questions about registries are answered elsewhere;
+`handles` tells them apart.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import assert_never
+
+from conveyor.adapters.git_repo import GitRepo
+from conveyor.config.dockerignore import Dockerignore
+from conveyor.config.model import StapelImage, WerfConfig
+from conveyor.plan.digest import OWN_REPOSITORY
+from conveyor.plan.facts import (
+    Ancestry,
+    Answer,
+    CommitExists,
+    ContextChecksum,
+    FileText,
+    MappingPatch,
+    PathKind,
+    Question,
+    RemoteHead,
+    TreeChecksum,
+)
+from conveyor.plan.paths import AllOf, Below, PathMatcher
+
+RepoQuestion = (
+    Ancestry | CommitExists | ContextChecksum | FileText | MappingPatch | PathKind | TreeChecksum
+)
+GitQuestion = RepoQuestion | RemoteHead
+OpenRemote = Callable[[str], Awaitable[GitRepo]]
+
+
+@dataclass(frozen=True, slots=True)
+class ContextFiles:
+    """What an ignore file leaves of a context; paths relative to it (a `Matcher`)."""
+
+    ignore: Dockerignore
+
+    def matches(self, path: str) -> bool:
+        """Whether the path is not ignored."""
+        return not path or not self.ignore.ignores_as_werf(path)
+
+    def may_match_below(self, path: str) -> bool:
+        """Whether some pattern could tell the files of the directory apart."""
+        return self.ignore.could_match_below(path)
+
+
+class GitAnswers:
+    """Answers from the project's repository and the remote ones of its config.
+
+    Args:
+        own: The project's repository; None for an inline config without one.
+        remotes: URL by mapping name (`remote_urls`).
+        open_remote: Opens a repository by URL, with whatever credentials are configured for it.
+    """
+
+    def __init__(
+        self, own: GitRepo | None, remotes: Mapping[str, str], open_remote: OpenRemote
+    ) -> None:
+        self._own = own
+        self._remotes = remotes
+        self._open_remote = open_remote
+
+    def handles(self, question: Question) -> bool:
+        """Whether this is a question about git."""
+        return isinstance(question, GitQuestion)
+
+    async def answer(self, question: Question) -> Answer:
+        """Answer one question.
+
+        Raises:
+            UserError, NotYet: As `GitRepo` does.
+            TypeError: It is not about git.
+        """
+        if isinstance(question, RemoteHead):
+            repo = await self._open_remote(question.url)
+            return await repo.resolve(
+                branch=question.branch, tag=question.tag, commit=question.commit
+            )
+        if not isinstance(question, RepoQuestion):
+            raise TypeError(f"not a question about git: {question}")
+        return await _answer(await self._repo(question.repo), question)
+
+    async def _repo(self, name: str) -> GitRepo:
+        if name != OWN_REPOSITORY:
+            return await self._open_remote(self._remotes[name])
+        if self._own is None:
+            raise AssertionError("a question about the project's repository, and there is none")
+        return self._own
+
+
+def remote_urls(config: WerfConfig) -> dict[str, str]:
+    """Return the URL of every remote repository of a config, by mapping name."""
+    mappings = [
+        mapping
+        for image in config.images
+        if isinstance(image, StapelImage)
+        for mapping in image.git
+    ]
+    return {mapping.name: mapping.remote.url for mapping in mappings if mapping.remote}
+
+
+async def _answer(repo: GitRepo, question: RepoQuestion) -> Answer:
+    match question:
+        case FileText():
+            return await repo.file_text(question.commit, question.path)
+        case PathKind():
+            return await repo.path_kind(question.commit, question.path)
+        case TreeChecksum():
+            return await repo.tree_checksum(question.commit, question.filter, question.narrow)
+        case MappingPatch():
+            commits = (question.from_commit, question.to_commit)
+            return await repo.patch(*commits, question.filter, question.to)
+        case ContextChecksum():
+            return await _context_checksum(repo, question)
+        case Ancestry() | CommitExists():
+            return await _about_commit(repo, question)
+        case _:
+            assert_never(question)
+
+
+async def _about_commit(repo: GitRepo, question: Ancestry | CommitExists) -> bool:
+    if isinstance(question, CommitExists):
+        return await repo.commit_exists(question.commit)
+    return await repo.is_ancestor(question.ancestor, question.commit)
+
+
+async def _context_checksum(repo: GitRepo, question: ContextChecksum) -> str:
+    tree = await repo.tree(question.commit)
+    files = ContextFiles(Dockerignore.parse(question.dockerignore))
+    sources = PathMatcher(question.context, include=question.sources)
+    matcher = AllOf((sources, Below(question.context, files)))
+    return tree.checksum(matcher, question.context)

@@ -1,0 +1,304 @@
+"""One repository: revisions, trees, files, patches, ancestry.
+
+In: a bare clone (`conveyor.adapters.git_clones`) or a local repository. Out: answers about commits. Everything a
+digest is made of follows werf exactly (werf-semantics 4.11 and 8.5). Attributes that a repository sets in
+.gitattributes are not consulted: a bare repository has none for git before 2.43.
+"""
+
+import asyncio
+import re
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from conveyor.adapters.git_credentials import GitCredentials, credential_environment
+from conveyor.adapters.git_diff import DiffFilter
+from conveyor.adapters.git_errors import GitFailed, remote_error, without_user_info
+from conveyor.adapters.git_process import GitProcess
+from conveyor.adapters.git_tree import LINK_MODE, MAX_LINKS, GitTree
+from conveyor.api.errors import NotYet, UserError
+from conveyor.api.names import Reason
+from conveyor.plan.facts import Patch, PathFilter
+from conveyor.plan.paths import AllOf, PathMatcher
+
+MAX_FILE = 8 * 1024 * 1024
+MAX_PATCH_TEXT = 64 * 1024 * 1024
+NETWORK_SECONDS = 600.0
+READY_FILE = "conveyor-ready"
+
+_TREES = 3
+_MAX_DIFF = 16 * 1024 * 1024 * 1024
+_FULL_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_BAD_REF = re.compile(r"^[-/.]|[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|[/.]$|\.lock(/|$)")
+_HEADS_AND_TAGS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
+
+
+class GitRepo:
+    """A repository at hand; `url` is "" for a local one, which is never fetched."""
+
+    def __init__(
+        self, process: GitProcess, *, url: str = "", credentials: GitCredentials | None = None
+    ) -> None:
+        self.url = url
+        self._process = process
+        self._credentials = credentials
+        self._trees: OrderedDict[str, GitTree] = OrderedDict()
+        self._tree_lock = asyncio.Lock()
+        self._fetch_lock = asyncio.Lock()
+
+    @property
+    def shown_url(self) -> str:
+        """The URL without user information, or the directory."""
+        return without_user_info(self.url) or str(self._process.git_dir)
+
+    async def fetch(self, *commits: str) -> None:
+        """Bring branches and tags, or the given commits, up to date with the server.
+
+        Raises:
+            UserError: GitAuthFailed, or there is no such repository.
+            NotYet: GitRemoteUnreachable.
+        """
+        if not self.url:
+            return
+        fetch = ("fetch", "--quiet", "--no-auto-gc", "--no-write-fetch-head", "origin")
+        options = () if commits else ("--prune",)
+        async with self._fetch_lock, self._online() as git:
+            try:
+                await git.run(
+                    *fetch, *options, *(commits or _HEADS_AND_TAGS), timeout=NETWORK_SECONDS
+                )
+                await git.run("commit-graph", "write", "--reachable", timeout=NETWORK_SECONDS)
+            except GitFailed as failure:
+                raise self._explain(failure, network=True) from failure
+
+    async def resolve(self, *, branch: str = "", tag: str = "", commit: str = "") -> str:
+        """Return the commit (full id) that a branch, a tag or a commit stands for now; none: the default branch.
+
+        A commit that is at hand costs no network. Raises as `fetch` does, and:
+
+        Raises:
+            UserError: GitRevisionNotFound.
+        """
+        if commit:
+            return await self._resolve_commit(commit)
+        await self.fetch()
+        for name, prefix in ((branch, "refs/heads/"), (tag, "refs/tags/")):
+            if name:
+                found = await self._peel(prefix + _check_ref(name))
+                return found or self._missing(f"{'branch' if name is branch else 'tag'} {name!r}")
+        return await self._peel(await self._default_branch()) or self._missing("default branch")
+
+    async def commit_exists(self, commit: str) -> bool:
+        """Whether the commit is in the clone; never asks the server."""
+        return bool(_FULL_ID.fullmatch(commit)) and await self._peel(commit) == commit
+
+    async def is_ancestor(self, ancestor: str, commit: str) -> bool:
+        """Whether `ancestor` is `commit` or lies before it; False when one is not in the clone."""
+        for one in (ancestor, commit):
+            if not _FULL_ID.fullmatch(one):
+                return False
+        try:
+            await self._git("merge-base", "--is-ancestor", ancestor, commit)
+        except GitFailed as failure:
+            if failure.code in (1, 128):
+                return False
+            raise self._explain(failure) from failure
+        return True
+
+    async def commit_date(self, commit: str) -> int:
+        """Return the committer date in Unix seconds."""
+        return int(await self._read("show", "-s", "--format=%ct", _check_id(commit)))
+
+    async def path_kind(self, commit: str, path: str) -> str:
+        """Return "file", "directory" or "" for nothing."""
+        return (await self.tree(commit)).kind(path)
+
+    async def files(self, commit: str, under: str = "") -> tuple[str, ...]:
+        """Return the paths of all files at or below a path."""
+        return tuple((await self.tree(commit)).files(under))
+
+    async def file_text(self, commit: str, path: str) -> str | None:
+        """Return a file's text, links inside the repository followed; None when there is none.
+
+        Raises:
+            UserError: It is larger than 8 MiB, or a link leads nowhere good.
+        """
+        tree = await self.tree(commit)
+        for _ in range(MAX_LINKS):
+            entry = tree.entry(path)
+            if entry is None or entry.type != "blob":
+                return None
+            text = await self._blob(entry.oid, path)
+            if entry.mode != LINK_MODE:
+                return text
+            path = _follow(path, text)
+        raise UserError(Reason.INVALID_WERF_CONFIG, f"{path}: more than {MAX_LINKS} links in a row")
+
+    async def tree_checksum(
+        self, commit: str, path_filter: PathFilter, narrow: tuple[str, ...] = ()
+    ) -> str:
+        """Return the ls-tree checksum (64 hex) of the matched part of a commit's tree, "" for nothing."""
+        tree = await self.tree(commit)
+        base = path_filter.base
+        matcher = AllOf((PathMatcher.of(path_filter), PathMatcher(base, include=narrow)))
+        return await asyncio.to_thread(tree.checksum, matcher, base)
+
+    async def patch(
+        self, from_commit: str, to_commit: str, path_filter: PathFilter, to: str
+    ) -> Patch:
+        """Return what changed in a mapping: the exact text that werf hashes, and the size that werf counts."""
+        kind = await self.path_kind(to_commit, path_filter.base)
+        renamed = to.rpartition("/")[2] if kind == "file" else ""
+        commits = (_check_id(from_commit), _check_id(to_commit))
+        full = DiffFilter(
+            matcher=PathMatcher.of(path_filter), scope=path_filter.base, renamed=renamed, limit=0
+        )
+        await self._diff(full, commits, "--unified=999999999", "--binary")
+        text = replace(full, limit=MAX_PATCH_TEXT, size=0)
+        if full.paths:
+            await self._diff(text, commits)
+        return Patch(text=text.text, size=full.size, empty=not full.paths, truncated=text.truncated)
+
+    async def tree(self, commit: str) -> GitTree:
+        """Return a commit's tree; the last few are kept."""
+        _check_id(commit)
+        async with self._tree_lock:
+            if commit not in self._trees:
+                root = await self._read("rev-parse", "--verify", f"{commit}^{{tree}}")
+                listing = await self._read("ls-tree", "-r", "-t", "-z", "--full-tree", commit)
+                self._trees[commit] = await asyncio.to_thread(
+                    GitTree, root.decode().strip(), listing
+                )
+            self._trees.move_to_end(commit)
+            while len(self._trees) > _TREES:
+                self._trees.popitem(last=False)
+            return self._trees[commit]
+
+    async def _diff(self, into: DiffFilter, commits: tuple[str, str], *options: str) -> None:
+        scope = ("--", f":(literal){into.scope}") if into.scope else ()
+        fixed = ("--full-index", "--submodule=log", "--no-ext-diff", "--no-textconv")
+        async with self._online() as git:
+            try:
+                await git.stream(
+                    *("diff", *fixed, *options, *commits, *scope),
+                    into=into.feed,
+                    timeout=NETWORK_SECONDS,
+                    limit=_MAX_DIFF,
+                )
+            except GitFailed as failure:
+                raise self._explain(failure) from failure
+
+    async def _resolve_commit(self, commit: str) -> str:
+        _check_id(commit)
+        if await self.commit_exists(commit):
+            return commit
+        await self.fetch()
+        if not await self.commit_exists(commit):
+            try:
+                await self.fetch(commit)
+            except NotYet:
+                # Many servers refuse to hand out commits that no branch leads to; the reason is theirs.
+                self._missing(f"commit {commit}")
+        return commit if await self.commit_exists(commit) else self._missing(f"commit {commit}")
+
+    async def _default_branch(self) -> str:
+        if not self.url:
+            return "HEAD"
+        async with self._online() as git:
+            try:
+                listing = await git.run("ls-remote", "--symref", "origin", "HEAD")
+            except GitFailed as failure:
+                raise self._explain(failure, network=True) from failure
+        match = re.match(rb"ref: (refs/heads/[^\t\n]+)\tHEAD", listing)
+        return match[1].decode("utf-8", "surrogateescape") if match else "HEAD"
+
+    async def _peel(self, revision: str) -> str:
+        """Return the commit of a revision, "" when there is none."""
+        try:
+            found = await self._git(
+                "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"
+            )
+        except GitFailed as failure:
+            if failure.broken:
+                raise self._explain(failure) from failure
+            return ""
+        return found.decode("ascii").strip().removeprefix("--end-of-options").strip()
+
+    async def _blob(self, oid: str, path: str) -> str:
+        async with self._online() as git:
+            try:
+                data = await git.run("cat-file", "blob", oid, limit=MAX_FILE)
+            except GitFailed as failure:
+                if failure.code == -1:
+                    raise UserError(
+                        Reason.INVALID_WERF_CONFIG, f"{path} is larger than {MAX_FILE} bytes"
+                    ) from failure
+                raise self._explain(failure) from failure
+        return data.decode("utf-8", "surrogateescape")
+
+    async def _read(self, *args: str) -> bytes:
+        async with self._online() as git:
+            try:
+                return await git.run(*args, timeout=NETWORK_SECONDS)
+            except GitFailed as failure:
+                raise self._explain(failure) from failure
+
+    async def _git(self, *args: str) -> bytes:
+        return await self._process.run(*args)
+
+    @asynccontextmanager
+    async def _online(self) -> AsyncIterator[GitProcess]:
+        """Provide git with credentials: a blobless clone may need the server for any content."""
+        if not self.url:
+            yield self._process
+            return
+        with credential_environment(self.url, self._credentials) as environment:
+            yield replace(self._process, environment={**self._process.environment, **environment})
+
+    def _explain(self, failure: GitFailed, *, network: bool = False) -> Exception:
+        if failure.broken and self.url and self._process.git_dir is not None:
+            # The next look finds no mark and clones anew.
+            Path(self._process.git_dir, READY_FILE).unlink(missing_ok=True)
+            return NotYet(
+                Reason.GIT_REMOTE_UNREACHABLE,
+                f"{self.shown_url}: the clone was damaged and is made anew: {failure.detail}",
+                after=1.0,
+            )
+        return remote_error(self.shown_url, failure) if network or self.url else failure
+
+    def _missing(self, what: str) -> str:
+        raise UserError(Reason.GIT_REVISION_NOT_FOUND, f"{self.shown_url} has no {what}")
+
+
+def _check_id(commit: str) -> str:
+    if not _FULL_ID.fullmatch(commit):
+        raise UserError(
+            Reason.GIT_REVISION_NOT_FOUND,
+            f"{commit[:80]!r} is not a full commit id (40 hex digits)",
+        )
+    return commit
+
+
+def _check_ref(name: str) -> str:
+    if len(name) > 1000 or _BAD_REF.search(name):
+        raise UserError(
+            Reason.GIT_REVISION_NOT_FOUND, f"{name[:80]!r} is not a valid branch or tag name"
+        )
+    return name
+
+
+def _follow(path: str, target: str) -> str:
+    """Return where a link leads, relative to the repository root."""
+    parts = [] if target.startswith("/") else path.split("/")[:-1]
+    for part in target.split("/"):
+        if part == "..":
+            if not parts:
+                raise UserError(
+                    Reason.INVALID_WERF_CONFIG, f"{path} is a link that leads out of the repository"
+                )
+            parts.pop()
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/".join(parts)

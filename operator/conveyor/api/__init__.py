@@ -1,0 +1,1 @@
+"""The Kubernetes surface, as data: names, models, conditions, schema. Knows no cluster."""

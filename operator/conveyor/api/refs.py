@@ -1,0 +1,40 @@
+"""References to other objects in the ImageBuild's namespace; there are none to other namespaces.
+
+In: names. Out: frozen values.
+"""
+
+import re
+from typing import ClassVar
+
+from pydantic import Field
+
+from conveyor.api.model import Model, Rule
+
+_NAME = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+
+
+def _is_object_name(ref: "LocalRef") -> bool:
+    return re.fullmatch(_NAME, ref.name) is not None
+
+
+class LocalRef(Model):
+    """An object of this namespace by name."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel=f"self.name.matches('{_NAME}')",
+            message="name must be an object's name: lower-case letters, digits, '-' and '.'",
+            holds=_is_object_name,
+            field="name",
+        ),
+    )
+
+    name: str = Field(min_length=1, max_length=253)
+    """Name of the object."""
+
+
+class ConfigMapKeyRef(LocalRef):
+    """A key of a ConfigMap of this namespace."""
+
+    key: str = Field(default="ca.crt", pattern=r"^[-._a-zA-Z0-9]+$", max_length=253)
+    """Key in the ConfigMap."""

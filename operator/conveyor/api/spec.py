@@ -1,0 +1,156 @@
+"""`ImageBuild.spec`: what a user asks for.
+
+In: the spec as JSON-like data. Out: `ImageBuildSpec`. The texts below fields become `kubectl
+explain`. Every string, list and map is bounded, so that the API server can bound the cost of CEL.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from conveyor.api.duration import DURATION_PATTERN, milliseconds, seconds
+from conveyor.api.model import Model, Rule
+from conveyor.api.pod_template import PodTemplate
+from conveyor.api.refs import ConfigMapKeyRef, LocalRef
+from conveyor.api.source import Source, relative_path_rule
+
+MAX_CONFIG_LENGTH = 256 * 1024
+MAX_IMAGES = 256
+
+# HOST[:PORT]/PATH. A host has a dot or a port or is "localhost"; anything else would be taken for a
+# path on some default registry.
+REPO_PATTERN = (
+    r"^(localhost|[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?)+"
+    r"|[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?:[0-9]{1,5}"
+    r"|localhost:[0-9]{1,5}|\[[0-9a-fA-F:]+\](:[0-9]{1,5})?)"
+    r"(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)+$"
+)
+
+Duration = Annotated[str, Field(pattern=DURATION_PATTERN, max_length=32)]
+
+
+class Execution(StrEnum):
+    """How stages become pods."""
+
+    STAGE_PER_JOB = "StagePerJob"
+    IMAGE_PER_JOB = "ImagePerJob"
+
+
+class EnvVar(Model):
+    """A variable that templates of werf.yaml may read with `env`."""
+
+    name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=255)
+    value: str = Field(default="", max_length=32768)
+
+
+class CABundle(Model):
+    """Additional trusted certificate authorities."""
+
+    config_map_ref: ConfigMapKeyRef
+    """ConfigMap in this namespace with PEM certificates."""
+
+
+def _duration_rule(field: str) -> Rule:
+    def holds(spec: "ImageBuildSpec") -> bool:
+        value = {"stageTimeout": spec.stage_timeout, "timeout": spec.timeout}[field]
+        return value is None or 1_000 <= milliseconds(value) <= 7 * 24 * 3_600_000
+
+    expression = (
+        f"duration(self.{field}) >= duration('1s') && duration(self.{field}) <= duration('168h')"
+    )
+    return Rule(
+        cel=f"!has(self.{field}) || ({expression})",
+        message=f"{field} must be between 1s and 168h",
+        holds=holds,
+        field=field,
+    )
+
+
+class ImageBuildSpec(Model):
+    """What to build, where from, where to."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="has(self.source) || has(self.config)",
+            message="give source (a repository) or config (werf.yaml inline), or both",
+            holds=lambda spec: spec.source is not None or spec.config is not None,
+        ),
+        Rule(
+            cel="!(has(self.config) && has(self.configPath))",
+            message="config (werf.yaml inline) and configPath (a file) exclude each other",
+            holds=lambda spec: spec.config is None or spec.config_path is None,
+        ),
+        relative_path_rule("configPath", lambda spec: spec.config_path),
+        _duration_rule("stageTimeout"),
+        _duration_rule("timeout"),
+        Rule(
+            message="images must not name an image twice",
+            holds=lambda spec: len(set(spec.images)) == len(spec.images),
+        ),
+        Rule(
+            message="env must not name a variable twice",
+            holds=lambda spec: len(spec.env_map()) == len(spec.env),
+        ),
+    )
+
+    source: Source | None = None
+    """Where the project comes from. May be left out when `config` is given and needs no files."""
+    config: str | None = Field(default=None, min_length=1, max_length=MAX_CONFIG_LENGTH)
+    """werf.yaml inline; replaces the one in the repository."""
+    config_path: str | None = Field(default=None, min_length=1, max_length=1024)
+    """Path of werf.yaml in the project directory. Default: werf.yaml, then werf.yml."""
+    images: tuple[Annotated[str, Field(min_length=1, max_length=255)], ...] = Field(
+        default=(), max_length=MAX_IMAGES, json_schema_extra={"x-kubernetes-list-type": "set"}
+    )
+    """Names of the images to build, with what they need. Empty: all of werf.yaml."""
+    repo: str = Field(pattern=REPO_PATTERN, max_length=255)
+    """Repository of stages and images: HOST[:PORT]/PATH, without tag."""
+    push_secret_ref: LocalRef | None = None
+    """Secret of type kubernetes.io/dockerconfigjson for reading and writing `repo`."""
+    pull_secret_refs: tuple[LocalRef, ...] = Field(default=(), max_length=16)
+    """Secrets of type kubernetes.io/dockerconfigjson for reading base images."""
+    image_pull_secrets: tuple[LocalRef, ...] = Field(default=(), max_length=16)
+    """Secrets with which nodes pull stages from `repo`: imagePullSecrets of the build pods."""
+    execution: Execution = Execution.STAGE_PER_JOB
+    """StagePerJob: a pod for every stage. ImagePerJob: consecutive stages of an image share one."""
+    parallel_tasks_limit: int = Field(default=5, ge=1, le=100)
+    """How many Jobs of this build run at once."""
+    stage_timeout: Duration = "1h"
+    """How long one stage may take, like 90s, 30m or 1h30m."""
+    timeout: Duration | None = None
+    """How long the whole build may take. Default: no limit."""
+    retry_limit: int = Field(default=2, ge=0, le=10)
+    """How often a stage starts again when its pod was evicted or lost (not: its command failed)."""
+    suspend: bool = False
+    """While true nothing new is started and running Jobs are stopped."""
+    environment: str | None = Field(default=None, min_length=1, max_length=128)
+    """Name of the environment, `.Env` in templates (werf --env)."""
+    env: tuple[EnvVar, ...] = Field(
+        default=(),
+        max_length=256,
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["name"],
+        },
+    )
+    """Variables for templates of werf.yaml, as far as giterminism allows them."""
+    ca_bundle: CABundle | None = None
+    """Certificate authorities that git, the registry and programs in stages trust in addition."""
+    pod_template: PodTemplate = PodTemplate()
+    """Where and how build pods run."""
+    job_ttl_seconds: int = Field(default=600, ge=60, le=604800)
+    """How long finished Jobs (and their logs) are kept."""
+
+    def env_map(self) -> Mapping[str, str]:
+        """Variables by name."""
+        return {variable.name: variable.value for variable in self.env}
+
+    def stage_timeout_seconds(self) -> int:
+        """`stageTimeout` in seconds, at least 1."""
+        return seconds(self.stage_timeout)
+
+    def timeout_seconds(self) -> int | None:
+        """`timeout` in seconds."""
+        return None if self.timeout is None else seconds(self.timeout)

@@ -1,0 +1,76 @@
+"""`python -m conveyor.builder.courier`: the container beside the stage.
+
+In: the task in CONVEYOR_COURIER and the shared directory CONVEYOR_IO (default /.conveyor-io). Out: blobs in
+the registry, one JSON line for each run on stdout, the StageResult as termination message, exit code 0 when
+everything was reported (a user's failure too) and 1 when the courier itself failed.
+
+The stage container waits for its first marker, so that is given before anything heavy is imported.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from conveyor.builder.courier_errors import CourierError
+from conveyor.builder.courier_io import Exchange
+from conveyor.builder.courier_task import CourierTask, parse_task
+
+_IO: Final = "/.conveyor-io"
+_TERMINATION_LOG: Final = "/dev/termination-log"
+
+
+def main(environment: Mapping[str, str]) -> int:
+    """Do what the environment asks for; returns the exit code."""
+    log = Path(environment.get("CONVEYOR_TERMINATION_LOG", _TERMINATION_LOG))
+    try:
+        task = parse_task(environment.get("CONVEYOR_COURIER", ""))
+        exchange = Exchange(environment.get("CONVEYOR_IO", _IO))
+    except (CourierError, OSError) as error:
+        reason = error.reason if isinstance(error, CourierError) else "Internal"
+        _store_failure(log, reason, str(error))
+        return 1
+    signal.signal(signal.SIGTERM, lambda number, frame: _terminated(log, number, frame))
+    first = ready_at_once(task, exchange)
+    return _work(task, exchange, first, log)
+
+
+def ready_at_once(task: CourierTask, exchange: Exchange) -> int:
+    """Mark the leading runs that need no input; returns the first other one."""
+    for run in range(task.runs):
+        if task.inputs_of(run):
+            return run
+        exchange.ready(run)
+    return task.runs
+
+
+def _work(task: CourierTask, exchange: Exchange, first: int, log: Path) -> int:
+    import asyncio  # noqa: PLC0415 - see the module's docstring
+
+    from conveyor.builder.courier_run import carry_out  # noqa: PLC0415
+
+    # Not asyncio.run, which waits for threads: the process ends when the result is written.
+    return asyncio.new_event_loop().run_until_complete(
+        carry_out(task, exchange, first, log.write_bytes)
+    )
+
+
+def _store_failure(log: Path, reason: str, message: str) -> None:
+    from conveyor.builder.courier_report import reason_only  # noqa: PLC0415
+
+    log.write_bytes(reason_only(reason, message))
+
+
+def _terminated(log: Path, _number: int, _frame: FrameType | None) -> None:
+    """End at once: threads and children go with the container."""
+    _store_failure(log, "Terminated", "the courier was told to end before it was done")
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    code = main(os.environ)
+    sys.stdout.flush()
+    os._exit(code)  # a thread may still be compressing what nobody wants any more

@@ -1,0 +1,161 @@
+"""A tar of the stage container into a blob of the registry: one reading, constant memory.
+
+In: an open file and what the stage program said of it. Out: digest, diffID and size of the blob. Every
+byte is read once: checked (`layer_check`), hashed (diffID), deflated, hashed (digest), sent. A blob that
+fits into 4 MiB is looked up first and not sent when it is there; a larger one is sent while it is being
+deflated, which is faster than to know its digest before.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import BinaryIO, Final
+
+from conveyor.adapters.oci import OCI_LAYER_GZIP
+from conveyor.adapters.oci_ref import ImageRef
+from conveyor.adapters.registry import RegistryClient
+from conveyor.builder import courier_gzip
+from conveyor.builder.courier_errors import CourierError
+from conveyor.builder.courier_report import PushedBlob
+from conveyor.builder.courier_task import Limits
+from conveyor.builder.layer_check import LayerCheck, check_figures
+
+_IN_MEMORY: Final = 4 << 20
+_PIECE: Final = 1 << 20
+_HEADERS_SHARE: Final = 2048  # bytes of headers and padding that an entry may need on average
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """Where blobs go and within which limits."""
+
+    registry: RegistryClient
+    repo: ImageRef
+    limits: Limits
+
+
+OpenTar = Callable[[], tuple[BinaryIO, int]]
+"""Opens a tar of the stage container and says its size in bytes."""
+
+
+class TarSource:
+    """Reads a tar while checking and hashing it; has a file of its own.
+
+    A thread may still be reading for an attempt that was given up when the next one starts.
+    """
+
+    def __init__(self, file: BinaryIO, size: int, check: LayerCheck) -> None:
+        self._file = file
+        self._left = size
+        self.check = check
+        self.diff_id = hashlib.sha256()
+
+    def __iter__(self) -> Iterator[bytes]:
+        # Not beyond the size seen at the start: hostile code may go on appending.
+        with self._file:
+            while self._left and (data := self._file.read(min(courier_gzip.BLOCK, self._left))):
+                self._left -= len(data)
+                self.check.feed(data)
+                self.diff_id.update(data)
+                yield data
+
+
+class BlobPusher:
+    """Pushes tars; owns the threads that deflate."""
+
+    def __init__(self, to: Destination) -> None:
+        self._to = to
+        self._threads = courier_gzip.threads()
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="deflate")
+
+    async def push(
+        self, open_tar: OpenTar, claimed: Mapping[str, object], *, bundle: bool = False
+    ) -> PushedBlob:
+        """Push one tar.
+
+        Args:
+            open_tar: opens it, anew for every attempt.
+            claimed: what the stage program says: size, entries, whiteouts.
+            bundle: whether it is an export and not a layer.
+
+        Raises:
+            CourierError: LayerInvalid.
+            RegistryError: it could not be pushed.
+        """
+        async for attempt in self._to.registry.retries():
+            with attempt:
+                source = self._source(open_tar, bundle=bundle)
+                return await self._push(source, claimed)
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _source(self, open_tar: OpenTar, *, bundle: bool) -> TarSource:
+        file, size = open_tar()
+        limit = self._to.limits.layer_bytes
+        if size > limit + _HEADERS_SHARE * self._to.limits.entries:
+            file.close()
+            raise CourierError("LayerInvalid", f"the layer has {size} bytes, {limit} are allowed")
+        return TarSource(file, size, LayerCheck(self._to.limits, bundle=bundle))
+
+    async def _push(self, source: TarSource, claimed: Mapping[str, object]) -> PushedBlob:
+        pieces = _in_thread(self._pieces(source, claimed))
+        head: list[bytes] = []
+        size = 0
+        async for piece in pieces:
+            head.append(piece)
+            size += len(piece)
+            if size > _IN_MEMORY:
+                return await self._stream(source, head, pieces)
+        blob = await self._to.registry.upload_blob(self._to.repo, b"".join(head))
+        return _pushed(source, blob.digest, blob.size)
+
+    async def _stream(
+        self, source: TarSource, head: list[bytes], rest: AsyncIterator[bytes]
+    ) -> PushedBlob:
+        blob = await self._to.registry.upload_stream(self._to.repo, _chain(head, rest))
+        return _pushed(source, blob.digest, blob.size)
+
+    def _pieces(self, source: TarSource, claimed: Mapping[str, object]) -> Iterator[bytes]:
+        """The gzip stream in pieces of about 1 MiB; fails before its end if the tar is not sound."""
+        collected: list[bytes] = []
+        size = 0
+        for piece in courier_gzip.compress(source, self._pool, 2 * self._threads):
+            collected.append(piece)
+            size += len(piece)
+            if size >= _PIECE:
+                yield b"".join(collected)
+                collected, size = [], 0
+        check_figures(source.check.finish(), claimed, "the layer")
+        yield b"".join(collected)
+
+
+def _pushed(source: TarSource, digest: str, size: int) -> PushedBlob:
+    return PushedBlob(
+        digest=digest,
+        diff_id=f"sha256:{source.diff_id.hexdigest()}",
+        size=size,
+        media_type=OCI_LAYER_GZIP,
+    )
+
+
+async def _chain(head: list[bytes], rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    while head:
+        yield head.pop(0)
+    async for piece in rest:
+        yield piece
+
+
+async def _in_thread(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Run a generator in a thread, one piece ahead of its reader."""
+    upcoming = _next_of(pieces)
+    while (piece := await upcoming) is not None:
+        upcoming = _next_of(pieces)
+        yield piece
+
+
+def _next_of(pieces: Iterator[bytes]) -> asyncio.Future[bytes | None]:
+    upcoming = asyncio.ensure_future(asyncio.to_thread(next, pieces, None))
+    # When the upload breaks nobody waits for this piece any more; its error is then no news.
+    upcoming.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return upcoming

@@ -1,0 +1,258 @@
+"""The courier at work: inputs go in, layers come out, every run is reported as soon as it is pushed.
+
+In: a task and the shared directory. Out: a `StageResult` and the exit code. Two things run side by side:
+inputs for later runs are fetched while earlier runs build; a run's layers are pushed while the next run builds.
+"""
+
+import asyncio
+import sys
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+
+from conveyor.adapters.oci_ref import ImageRef, OciFormatError
+from conveyor.adapters.registry import RegistryClient
+from conveyor.adapters.registry_auth import Credentials, DockerConfigError
+from conveyor.adapters.registry_endpoints import EndpointError, RegistryOptions
+from conveyor.adapters.registry_errors import DeniedError, RegistryError, UnauthorizedError
+from conveyor.api.errors import UserError
+from conveyor.builder import courier_report
+from conveyor.builder.courier_errors import STAGE_REASONS, CourierError
+from conveyor.builder.courier_io import Exchange
+from conveyor.builder.courier_push import BlobPusher, Destination
+from conveyor.builder.courier_report import PushedBlob, PushedExport, StageResult
+from conveyor.builder.courier_task import CourierTask
+from conveyor.builder.inputs import InputProvider
+
+_POLL_SECONDS: Final = 0.004
+_CALLBACK_SECONDS: Final = 2.0
+_CALLBACK_ATTEMPTS: Final = 2
+_MAX_LAYERS: Final = 1000
+_LAYERS_AT_ONCE: Final = 3
+_CONFIG_FILES: Final = (".dockerconfigjson", "config.json")
+
+
+class Courier:
+    """One task's work."""
+
+    def __init__(self, task: CourierTask, exchange: Exchange, registry: RegistryClient) -> None:
+        self._task = task
+        self._exchange = exchange
+        self._registry = registry
+        repo = ImageRef.parse(task.repo)
+        self._pusher = BlobPusher(Destination(registry=registry, repo=repo, limits=task.limits))
+        self._calls: set[asyncio.Task[None]] = set()
+        self._slots = asyncio.Semaphore(_LAYERS_AT_ONCE)
+        self.result = StageResult()
+
+    async def run(self, first: int) -> None:
+        """Do everything; what has been delivered is in `result`, also when this raises.
+
+        Args:
+            first: the first run whose ready marker is not there yet.
+        """
+        inputs = InputProvider(self._task, self._exchange, self._registry).provide(first)
+        await _until_second(inputs, self._collect())
+        if self._calls:
+            await asyncio.wait(self._calls)
+
+    async def _collect(self) -> None:
+        for run in range(self._task.runs):
+            if not await self._wait(f"{run}.json"):
+                self.result.failure = self._stage_failure(run)
+                return
+            await self._deliver(run)
+        await self._wait("done.json")
+        self.result.failure = self._stage_failure(None)
+        if self.result.failure is None:
+            for name in self._task.exports:
+                self.result.exports[name] = await self._export(name)
+
+    async def _wait(self, name: str) -> bool:
+        """Wait for a file of the stage program; False when it is done without it.
+
+        Raises:
+            CourierError: StageDied, StageNeverStarted.
+        """
+        deadline = time.monotonic() + self._task.limits.start_seconds
+        while True:
+            lives = self._exchange.stage_lives()  # first: what it wrote before it died still counts
+            if self._exchange.has_output(name):
+                return True
+            if self._exchange.has_output("done.json"):
+                return self._exchange.has_output(name)
+            if lives is False:
+                raise CourierError("StageDied", "the stage container ended without a result")
+            if lives is None and time.monotonic() > deadline:
+                waited = self._task.limits.start_seconds
+                raise CourierError("StageNeverStarted", f"the stage did not start in {waited} s")
+            await asyncio.sleep(_POLL_SECONDS)
+
+    def _stage_failure(self, run: int | None) -> Mapping[str, object] | None:
+        done = self._exchange.read_output("done.json")
+        if done.get("ok") is True and run is None:
+            return None
+        if done.get("ok") is True:
+            raise CourierError(
+                "LayerInvalid", f"the stage container is done, but run {run} is missing"
+            )
+        return courier_report.stage_failure(done)
+
+    async def _deliver(self, run: int) -> None:
+        layers = tuple(await asyncio.gather(*map(self._layer, self._layers(run))))
+        self.result.runs.append(layers)
+        report = courier_report.run_report(run, layers)
+        if self._task.callback_url is not None:
+            call = asyncio.create_task(self._call_back(report))
+            self._calls.add(call)
+            call.add_done_callback(self._calls.discard)
+        sys.stdout.buffer.write(report + b"\n")
+        sys.stdout.buffer.flush()
+
+    def _layers(self, run: int) -> list[object]:
+        layers = self._exchange.read_output(f"{run}.json").get("layers")
+        if not isinstance(layers, list) or len(layers) > _MAX_LAYERS:
+            raise CourierError(
+                "LayerInvalid", f"{run}.json: layers is not a list of at most {_MAX_LAYERS}"
+            )
+        return layers
+
+    async def _layer(self, item: object) -> PushedBlob | None:
+        file = item.get("file") if isinstance(item, dict) else None
+        if file is None:
+            return None
+        if not isinstance(file, str) or not isinstance(item, dict):
+            raise CourierError("LayerInvalid", "a layer's file is not a name")
+        async with self._slots:
+            return await self._pusher.push(lambda: self._exchange.open_output(file), item)
+
+    async def _export(self, name: str) -> PushedExport:
+        described = self._exchange.read_output(f"export-{name}.json")
+        checksum = described.get("checksum")
+        claimed = {"entries": described["entries"]} if "entries" in described else {}
+        tar = f"export-{name}.tar"
+        blob = await self._pusher.push(
+            lambda: self._exchange.open_output(tar), claimed, bundle=True
+        )
+        return PushedExport(
+            blob=blob, checksum=checksum[:128] if isinstance(checksum, str) else None
+        )
+
+    async def _call_back(self, report: bytes) -> None:
+        """Tell the operator at once. Best effort: the termination message says it again."""
+        headers = {
+            "Authorization": f"Bearer {self._task.callback_token}",
+            "Content-Type": "application/json",
+        }
+        timeout = aiohttp.ClientTimeout(total=_CALLBACK_SECONDS)
+        url = self._task.callback_url or ""
+        async with aiohttp.ClientSession(timeout=timeout) as session:
+            for _ in range(_CALLBACK_ATTEMPTS):
+                try:
+                    async with session.post(
+                        url, data=report, headers=headers, allow_redirects=False
+                    ) as reply:
+                        if reply.status < 500:
+                            return
+                except (aiohttp.ClientError, TimeoutError, ValueError):
+                    continue
+
+
+async def _until_second(first: Awaitable[None], second: Awaitable[None]) -> None:
+    """Run both until the second has ended or either has failed; what is left over is given up."""
+    tasks = [asyncio.ensure_future(first), asyncio.ensure_future(second)]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if tasks[0].done():
+            tasks[0].result()
+        await tasks[1]
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def credentials_of(paths: tuple[str, ...]) -> Credentials:
+    """Read docker config files, or the directories that secrets are mounted as.
+
+    Raises:
+        CourierError: RegistryDenied, one is missing or unreadable.
+    """
+    texts = []
+    for text in paths:
+        path = Path(text)
+        files = [path] if path.is_file() else [path / name for name in _CONFIG_FILES]
+        found = next((file for file in files if file.is_file()), None)
+        if found is None:
+            raise CourierError("RegistryDenied", f"{text}: the secret has no key .dockerconfigjson")
+        texts.append(found.read_text())
+    try:
+        return Credentials.parse(texts)
+    except DockerConfigError as error:
+        raise CourierError("RegistryDenied", f"registry secret: {error}") from None
+
+
+async def carry_out(
+    task: CourierTask, exchange: Exchange, first: int, store: Callable[[bytes], object]
+) -> int:
+    """Do the task, write the termination message, return the exit code.
+
+    Args:
+        task: what to do.
+        exchange: the shared directory.
+        first: the first run whose ready marker is not there yet.
+        store: writes the termination message.
+    """
+    options = RegistryOptions(insecure=task.insecure, mirrors=task.mirrors, ca_file=task.ca_file)
+    try:
+        async with RegistryClient(credentials_of(task.docker_configs), options) as registry:
+            courier = Courier(task, exchange, registry)
+            code = await _guarded(courier, first, exchange)
+            store(await _message(courier.result, registry, task))
+            return code
+    except Exception as error:  # whatever it is, the operator must hear of it
+        failed = explain(error)
+        exchange.failed(failed.reason, failed.message)
+        store(courier_report.reason_only(failed.reason, failed.message))
+        return 1
+
+
+async def _guarded(courier: Courier, first: int, exchange: Exchange) -> int:
+    try:
+        await courier.run(first)
+    except Exception as error:  # what was delivered until now is reported with it
+        failed = explain(error)
+        exchange.failed(failed.reason, failed.message)
+        courier.result.failure = {"reason": failed.reason, "message": failed.message}
+        return 0 if failed.reason in STAGE_REASONS else 1
+    return 0
+
+
+async def _message(result: StageResult, registry: RegistryClient, task: CourierTask) -> bytes:
+    text = courier_report.message(result)
+    if text is not None:
+        return text
+    whole = courier_report.compact(courier_report.result_json(result))
+    blob = await registry.upload_blob(ImageRef.parse(task.repo), whole)
+    return courier_report.pointer(blob.digest)
+
+
+def explain(error: Exception) -> CourierError:
+    """Any error as one with a reason."""
+    if isinstance(error, CourierError):
+        return error
+    if isinstance(error, UnauthorizedError | DeniedError):
+        return CourierError("RegistryDenied", str(error))
+    if isinstance(error, RegistryError):
+        return CourierError("RegistryUnreachable", str(error))
+    if isinstance(error, OciFormatError | EndpointError):
+        return CourierError("TaskInvalid", str(error))
+    if isinstance(error, UserError):
+        return CourierError(error.reason, error.message)
+    if not isinstance(error, OSError):
+        traceback.print_exception(error)
+    return CourierError("Internal", f"{type(error).__name__}: {error}")

@@ -1,0 +1,309 @@
+"""What the courier is asked to do: environment text in, `CourierTask` out.
+
+The text is JSON, or `z:` and base64 of zlib of JSON where that is too long for a variable. It was written
+by the operator (`conveyor.jobs.task`), so a mistake in it is a defect and is reported as TaskInvalid.
+Pure; imports nothing heavy, because the stage container waits for the first marker.
+"""
+
+import base64
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+from conveyor.builder.courier_errors import CourierError
+
+_VERSION: Final = 1
+_MAX_TASK: Final = 64 << 20
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GitAccess:
+    """The repository and the directory of a mounted secret, or None."""
+
+    url: str
+    credentials: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GitArchive:
+    """Files of a commit as a tar; `to_name` renames the only one."""
+
+    run: int
+    file: str
+    commit: str
+    add: str
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+    to_name: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GitPatch:
+    """Files that differ between two commits as a tar, and the list of the deleted ones."""
+
+    run: int
+    file: str
+    start: str
+    commit: str
+    add: str
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+    to_name: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContextCopy:
+    """The sources of one COPY from the build context."""
+
+    run: int
+    file: str
+    commit: str
+    context: str
+    sources: tuple[str, ...]
+    dockerignore: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobInput:
+    """A bundle that another stage pushed."""
+
+    run: int
+    file: str
+    digest: str
+    size: int | None
+    gzip: bool
+
+
+GitInput = GitArchive | GitPatch | ContextCopy
+StageInput = GitInput | BlobInput
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What is accepted from hostile hands: bytes of a layer's and an input's tar, entries of either,
+    and seconds for the stage container to appear.
+    """  # noqa: D205 - one sentence
+
+    layer_bytes: int = 32 << 30
+    entries: int = 2_000_000
+    input_bytes: int = 8 << 30
+    start_seconds: int = 900
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CourierTask:
+    """All of it; see `docs/stage-task.md` for the JSON."""
+
+    repo: str
+    runs: int
+    inputs: tuple[StageInput, ...] = ()
+    exports: tuple[str, ...] = ()
+    git: GitAccess | None = None
+    insecure: frozenset[str] = frozenset()
+    mirrors: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    ca_file: str | None = None
+    docker_configs: tuple[str, ...] = ()
+    callback_url: str | None = None
+    callback_token: str = field(default="", repr=False)
+    limits: Limits = Limits()
+
+    def inputs_of(self, run: int) -> tuple[StageInput, ...]:
+        """The inputs that run waits for."""
+        return tuple(item for item in self.inputs if item.run == run)
+
+
+class _Fields:
+    """Typed access to a JSON object; names the path of what is wrong."""
+
+    def __init__(self, value: object, path: str) -> None:
+        if not isinstance(value, dict):
+            raise _invalid(path, "an object")
+        self._value: Mapping[str, object] = value
+        self.path = path
+
+    def text(self, name: str) -> str:
+        value = self._value.get(name)
+        if not isinstance(value, str) or not value:
+            raise _invalid(f"{self.path}.{name}", "a non-empty string")
+        return value
+
+    def optional(self, name: str) -> str | None:
+        return self.text(name) if self._value.get(name) not in {None, ""} else None
+
+    def number(self, name: str, default: int | None = None) -> int:
+        value = self._value.get(name, default)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise _invalid(f"{self.path}.{name}", "a number")
+        return value
+
+    def items(self, name: str) -> list[object]:
+        value = self._value.get(name) or []
+        if not isinstance(value, list):
+            raise _invalid(f"{self.path}.{name}", "a list")
+        return value
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        found = tuple(item for item in self.items(name) if isinstance(item, str))
+        if len(found) != len(self.items(name)):
+            raise _invalid(f"{self.path}.{name}", "a list of strings")
+        return found
+
+    def inner(self, name: str) -> "_Fields | None":
+        value = self._value.get(name)
+        return None if value is None else _Fields(value, f"{self.path}.{name}")
+
+    def flag(self, name: str) -> bool:
+        return self._value.get(name) is True
+
+    def strings(self) -> Mapping[str, str]:
+        return {key: self.text(key) for key in self._value}
+
+    def one_or_more(self, name: str) -> tuple[str, ...]:
+        value = self._value.get(name)
+        return (value,) if isinstance(value, str) else self.texts(name)
+
+
+def parse_task(text: str) -> CourierTask:
+    """Read the task.
+
+    Raises:
+        CourierError: TaskInvalid, with the path of the field.
+    """
+    fields = _Fields(_decode(text), "task")
+    if fields.number("version") != _VERSION:
+        raise _invalid("task.version", f"{_VERSION}: operator and courier image differ in version")
+    git, mirrors, callback = fields.inner("git"), fields.inner("mirrors"), fields.inner("callback")
+    return CourierTask(
+        repo=fields.text("repo"),
+        runs=fields.number("runs"),
+        inputs=tuple(_input(item, i) for i, item in enumerate(fields.items("inputs"))),
+        exports=fields.texts("exports"),
+        git=_git(git) if git is not None else None,
+        insecure=frozenset(fields.texts("insecure")),
+        mirrors=mirrors.strings() if mirrors is not None else _NOTHING,
+        ca_file=fields.optional("caFile"),
+        docker_configs=fields.one_or_more("dockerConfig"),
+        callback_url=callback.text("url") if callback is not None else None,
+        callback_token=callback.optional("token") or "" if callback is not None else "",
+        limits=_limits(fields.inner("limits")),
+    )
+
+
+def _decode(text: str) -> object:
+    try:
+        if text.startswith("z:"):
+            unpacked = zlib.decompressobj().decompress(base64.b64decode(text[2:]), _MAX_TASK)
+            text = unpacked.decode()
+        value: object = json.loads(text)
+    except (ValueError, zlib.error) as error:
+        raise CourierError("TaskInvalid", f"CONVEYOR_COURIER is not readable: {error}") from None
+    return value
+
+
+def _git(fields: _Fields) -> GitAccess:
+    return GitAccess(url=fields.text("url"), credentials=fields.optional("credentials"))
+
+
+def _limits(fields: _Fields | None) -> Limits:
+    if fields is None:
+        return Limits()
+    usual = Limits()
+    return Limits(
+        layer_bytes=fields.number("layerBytes", usual.layer_bytes),
+        entries=fields.number("entries", usual.entries),
+        input_bytes=fields.number("inputBytes", usual.input_bytes),
+        start_seconds=fields.number("startSeconds", usual.start_seconds),
+    )
+
+
+def _input(value: object, index: int) -> StageInput:
+    fields = _Fields(value, f"task.inputs[{index}]")
+    run, file, kind = fields.number("run", 0), _file(fields), fields.text("kind")
+    match kind:
+        case "gitArchive":
+            return _archive(fields, run, file)
+        case "gitPatch":
+            return _patch(fields, run, file)
+        case "context":
+            return _context(fields, run, file)
+        case "blob":
+            return _blob(fields, run, file)
+        case _:
+            raise _invalid(f"{fields.path}.kind", "gitArchive, gitPatch, context or blob")
+
+
+def _file(fields: _Fields) -> str:
+    """The name inside `in/`."""
+    folder, _, name = fields.text("file").partition("/")
+    if folder != "in" or not name or "/" in name or name.startswith("."):
+        raise _invalid(f"{fields.path}.file", "in/NAME")
+    return name
+
+
+def _archive(fields: _Fields, run: int, file: str) -> GitArchive:
+    return GitArchive(
+        run=run,
+        file=file,
+        commit=_commit(fields, "commit"),
+        add=_path(fields, "add"),
+        include=fields.texts("includePaths"),
+        exclude=fields.texts("excludePaths"),
+        to_name=fields.optional("toName"),
+    )
+
+
+def _patch(fields: _Fields, run: int, file: str) -> GitPatch:
+    return GitPatch(
+        run=run,
+        file=file,
+        start=_commit(fields, "from"),
+        commit=_commit(fields, "commit"),
+        add=_path(fields, "add"),
+        include=fields.texts("includePaths"),
+        exclude=fields.texts("excludePaths"),
+        to_name=fields.optional("toName"),
+    )
+
+
+def _context(fields: _Fields, run: int, file: str) -> ContextCopy:
+    return ContextCopy(
+        run=run,
+        file=file,
+        commit=_commit(fields, "commit"),
+        context=_path(fields, "context"),
+        sources=fields.texts("sources"),
+        dockerignore=fields.optional("dockerignore"),
+    )
+
+
+def _blob(fields: _Fields, run: int, file: str) -> BlobInput:
+    return BlobInput(
+        run=run,
+        file=file,
+        digest=fields.text("digest"),
+        size=fields.number("size", 0) or None,
+        gzip=fields.flag("gzip"),
+    )
+
+
+def _commit(fields: _Fields, name: str) -> str:
+    commit = fields.text(name)
+    if len(commit) not in {40, 64} or not set(commit) <= set("0123456789abcdef"):
+        raise _invalid(f"{fields.path}.{name}", "a full commit id")
+    return commit
+
+
+def _path(fields: _Fields, name: str) -> str:
+    """A path inside the repository: no slash at either end, "" for the root."""
+    parts = [part for part in (fields.optional(name) or "").split("/") if part not in {"", "."}]
+    if ".." in parts:
+        raise _invalid(f"{fields.path}.{name}", "a path inside the repository")
+    return "/".join(parts)
+
+
+def _invalid(path: str, expected: str) -> CourierError:
+    return CourierError("TaskInvalid", f"{path} must be {expected}")

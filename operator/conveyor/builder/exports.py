@@ -1,0 +1,148 @@
+"""Files taken out of this image for another one.
+
+In: an `import` entry or the sources of a `COPY --from`, and the root filesystem after the last
+step. Out: a bundle (tar) and what the importing side must know. Symlinks are kept as symlinks;
+only the named path itself is followed, inside the root.
+"""
+# Names are bytes that need not be UTF-8, and pathlib has no bytes paths.
+# ruff: noqa: PTH112, PTH115, PTH119, PTH123, PTH208
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+
+from conveyor.builder.failure import StageFailure
+from conveyor.builder.filters import ImportFilter, has_wildcard, matches
+from conveyor.builder.layer import TarFile
+from conveyor.builder.rootfs import Rootfs, shown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    Found = tuple[bytes, bytes, os.stat_result]  # name relative to the top, path, lstat
+
+_READ = 1 << 20
+
+
+def export_import(
+    rootfs: Rootfs, add: bytes, filters: tuple[Sequence[bytes], Sequence[bytes]], out: int
+) -> dict[str, object]:
+    """Bundle what an `import` entry takes; owners become 0:0 as werf's rsync does.
+
+    Args:
+        rootfs: Where from.
+        add: The entry's `add`.
+        filters: Its `includePaths` and `excludePaths`.
+        out: Open file for the bundle.
+
+    Returns:
+        `{"checksum", "entries", "single"}`: checksum is the md5 of sorted `md5  /path` lines of the
+        regular files and symlinks (werf-semantics §9.4, docker backend).
+
+    Raises:
+        StageFailure: InputMissing, `add` does not exist.
+    """
+    real = _existing(rootfs, add, "import: add")
+    rule = ImportFilter(add, *filters)
+    prefix = b"/" + add.strip(b"/") if add.strip(b"/") else b""
+    tar, lines = TarFile(out), []
+    single = not os.path.isdir(real)
+    found = [(b"", real, os.lstat(real))] if single else _below(rootfs, real, prefix, rule.takes)
+    for relative, path, status in found:
+        name = relative or os.path.basename(prefix)
+        tar.add(name, path, status, root_owned=True)
+        if stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode):
+            shown_path = prefix + b"/" + relative if relative else prefix
+            lines.append((shown_path, _md5(path, status)))
+    if not single and tar.entries:
+        tar.add(b".", real, os.lstat(real), root_owned=True)
+    tar.close()
+    text = b"".join(b"%b  %b\n" % (digest, path) for path, digest in sorted(lines))
+    checksum = hashlib.md5(text, usedforsecurity=False).hexdigest()
+    return {"checksum": checksum, "entries": tar.entries, "single": single}
+
+
+def export_copy(rootfs: Rootfs, sources: Sequence[bytes], out: int) -> dict[str, object]:
+    """Bundle the sources of a `COPY --from`, owners kept; source n lies in folder `n/`.
+
+    A directory gives its content and an entry for itself (`n/`), a file an entry `n/<name>`.
+
+    Returns:
+        `{"sources": [{"pattern", "matches": [{"name", "dir"}]}], "entries"}`.
+
+    Raises:
+        StageFailure: InputMissing, a source without wildcards does not exist.
+    """
+    tar, described = TarFile(out), []
+    for index, pattern in enumerate(sources):
+        top, taken = b"%d" % index, []
+        for path in _matched(rootfs, pattern):
+            real = rootfs.resolve(path)
+            is_dir = os.path.isdir(real)
+            name = os.path.basename(path.rstrip(b"/"))
+            tar.add(top if is_dir else top + b"/" + name, real, os.lstat(real))
+            if is_dir:
+                for relative, inner, status in _below(rootfs, real, b"", lambda _: True):
+                    tar.add(top + b"/" + relative, inner, status)
+            taken.append({"name": shown(name), "dir": is_dir})
+        described.append({"pattern": shown(pattern), "matches": taken})
+    tar.close()
+    return {"sources": described, "entries": tar.entries}
+
+
+def _matched(rootfs: Rootfs, pattern: bytes) -> list[bytes]:
+    if not has_wildcard(pattern):
+        _existing(rootfs, pattern, "COPY --from")
+        return [pattern]
+    found = matches(rootfs.root, pattern, rootfs.is_ours)
+    return [path for path in found if os.path.lexists(rootfs.resolve(path))]
+
+
+def _existing(rootfs: Rootfs, path: bytes, what: str) -> bytes:
+    real = rootfs.resolve(path)
+    if not os.path.lexists(real):
+        raise StageFailure(
+            "InputMissing", f"{what} {shown(path)}: no such file or directory in this image"
+        )
+    return real
+
+
+def _below(
+    rootfs: Rootfs, top: bytes, prefix: bytes, takes: Callable[[bytes], bool]
+) -> Iterator[Found]:
+    """Everything below a directory that is taken, parents first, in byte order."""
+    base = top.rstrip(b"/") + b"/"
+    at_root = base == rootfs.root
+    stack = [iter(sorted(os.listdir(base)))]
+    names: list[bytes] = [b""]
+    while stack:
+        for name in stack[-1]:
+            relative = names[-1] + name
+            path = base + relative
+            if path in rootfs.mounts or (at_root and rootfs.is_ours(relative)):
+                continue
+            status = os.lstat(path)
+            if stat.S_ISSOCK(status.st_mode) or not takes(prefix + b"/" + relative):
+                continue
+            yield relative, path, status
+            if stat.S_ISDIR(status.st_mode):
+                names.append(relative + b"/")
+                stack.append(iter(sorted(os.listdir(path))))
+                break
+        else:
+            stack.pop()
+            names.pop()
+
+
+def _md5(path: bytes, status: os.stat_result) -> bytes:
+    digest = hashlib.md5(usedforsecurity=False)
+    if stat.S_ISLNK(status.st_mode):
+        digest.update(b"symlink:" + os.readlink(path))
+    else:
+        with open(path, "rb", buffering=0) as file:
+            while data := file.read(_READ):
+                digest.update(data)
+    return digest.hexdigest().encode()

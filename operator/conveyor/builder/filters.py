@@ -1,0 +1,161 @@
+"""Which files an import takes, and what a COPY source pattern names.
+
+In: werf's `includePaths`/`excludePaths`, or a pattern of Go's filepath.Match. Out: yes or no for
+a path, or the paths that match. Knows the rules of rsync's filters as werf writes them (werf:
+pkg/build/import_server, rsync filter rules), first matching rule decides.
+"""
+# Names are bytes that need not be UTF-8, and pathlib has no bytes paths.
+# ruff: noqa: PTH208
+
+from __future__ import annotations
+
+import os
+import re
+
+from conveyor.builder.failure import StageFailure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_META = re.compile(rb"[*?\[\\]")
+_MAX_PATTERN = 4096
+
+
+class ImportFilter:
+    """The filter rules of one `import` entry.
+
+    With `includePaths`: excludes first, then every include with the directories that lead to it and
+    everything below it, then nothing else below `add`. Without: all but the excludes.
+    """
+
+    def __init__(self, add: bytes, includes: Sequence[bytes], excludes: Sequence[bytes]) -> None:
+        base = b"/" + add.strip(b"/") if add.strip(b"/") else b""
+        rules = [(False, base + b"/" + path.strip(b"/")) for path in excludes]
+        for include in includes:
+            rules += _include_rules(base, include.strip(b"/"))
+        self._rules = [(take, re.compile(translate(glob), re.DOTALL)) for take, glob in rules]
+        self._otherwise = not includes
+
+    def takes(self, path: bytes) -> bool:
+        """Whether the absolute `path` is taken; a directory that is not is not entered."""
+        for take, pattern in self._rules:
+            if pattern.fullmatch(path):
+                return take
+        return self._otherwise
+
+
+def translate(glob: bytes, *, doublestar: bool = True) -> bytes:
+    """A shell pattern as a regular expression: `*` and `?` stop at `/`, `**` does not.
+
+    Raises:
+        StageFailure: StepInvalid, an unfinished class or escape, or a pattern over 4096 bytes.
+    """
+    if len(glob) > _MAX_PATTERN:
+        raise StageFailure("StepInvalid", f"a pattern of {len(glob)} bytes is too long")
+    out, at = [], 0
+    while at < len(glob):
+        char = glob[at : at + 1]
+        if char == b"[":
+            piece, at = _bracket(glob, at)
+            out.append(piece)
+            continue
+        if char == b"\\":
+            at += 1
+            if at == len(glob):
+                raise _malformed(glob)
+            out.append(re.escape(glob[at : at + 1]))
+        elif char == b"*":
+            stars = len(glob[at:]) - len(glob[at:].lstrip(b"*"))
+            out.append(b".*" if doublestar and stars > 1 else b"[^/]*")
+            at += stars - 1
+        else:
+            out.append(b"[^/]" if char == b"?" else re.escape(char))
+        at += 1
+    return b"".join(out)
+
+
+def matches(root: bytes, pattern: bytes, is_hidden: Hidden) -> list[bytes]:
+    """Paths below `root` that the pattern names, component by component, in byte order.
+
+    Args:
+        root: Directory, with a trailing slash.
+        pattern: As in Go's filepath.Match; a leading `/` means `root`.
+        is_hidden: Says of a path relative to `root` whether it is not part of the image.
+
+    Returns:
+        Paths relative to `root`; components without wildcards are not checked to exist.
+    """
+    found = [b""]
+    for part in [part for part in pattern.split(b"/") if part not in (b"", b".")]:
+        if not _META.search(part):
+            found = [_join(base, part) for base in found]
+            continue
+        wanted = re.compile(translate(part, doublestar=False), re.DOTALL)
+        found = [
+            path
+            for base in found
+            for name in _names(root + base)
+            if wanted.fullmatch(name) and not is_hidden(path := _join(base, name))
+        ]
+    return sorted(found)
+
+
+def has_wildcard(pattern: bytes) -> bool:
+    """Whether a pattern is more than a plain path."""
+    return _META.search(pattern) is not None
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Hidden = Callable[[bytes], bool]
+
+
+def _include_rules(base: bytes, include: bytes) -> list[tuple[bool, bytes]]:
+    if not include:
+        return [(True, base + b"/**"), (True, base or b"/")]
+    rules, path = [], base
+    for part in include.split(b"/"):
+        path += b"/" + part
+        rules.append((True, path))
+    return [*rules, (True, path + b"/**")]
+
+
+def _bracket(glob: bytes, start: int) -> tuple[bytes, int]:
+    """A `[...]` class: its regular expression and where it ends."""
+    at = start + 1
+    negated = glob[at : at + 1] in (b"^", b"!")
+    at += negated
+    body, first = [], at
+    while at < len(glob) and (glob[at : at + 1] != b"]" or at == first):
+        if glob[at : at + 1] == b"\\":
+            at += 1
+        char = glob[at : at + 1]
+        body.append(b"-" if char == b"-" and at != first else re.escape(char))
+        at += 1
+    if at >= len(glob):
+        raise _malformed(glob)
+    if body and body[-1] == b"-":
+        body[-1] = rb"\-"
+    text = b"[" + (b"^/" if negated else b"") + b"".join(body) + b"]"
+    try:
+        re.compile(text)
+    except re.error:
+        raise _malformed(glob) from None
+    return text, at + 1
+
+
+def _malformed(glob: bytes) -> StageFailure:
+    return StageFailure("StepInvalid", f"pattern {glob.decode('utf-8', 'replace')!r} is malformed")
+
+
+def _names(directory: bytes) -> list[bytes]:
+    try:
+        return os.listdir(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _join(base: bytes, name: bytes) -> bytes:
+    return base + b"/" + name if base else name

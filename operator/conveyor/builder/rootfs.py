@@ -1,0 +1,154 @@
+"""Paths inside a root filesystem: symlinks followed, but never out of it.
+
+In: paths as a config or an archive names them. Out: the real path below the root, or a failure.
+Nothing else runs in the container while files are put in place (every process of the user was
+killed), so a path that was resolved stays what it was.
+"""
+# Names are bytes that need not be UTF-8, and pathlib has no bytes paths.
+# ruff: noqa: PTH101, PTH102, PTH106, PTH108, PTH112, PTH115, PTH120
+
+from __future__ import annotations
+
+import os
+import stat
+
+from conveyor.builder.failure import StageFailure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_MAX_LINKS = 255
+_OURS = (b"proc", b"sys", b"dev")
+_TOOLS_PREFIX = b".conveyor"
+
+
+class Rootfs:
+    """A root filesystem to put files into.
+
+    Attributes:
+        root: Its path, with a trailing slash.
+        placed_links: Real paths of symlinks made since the last `forget_links()`; nothing is put
+            beyond them, so an archive cannot lay a link and then write through it.
+    """
+
+    def __init__(self, root: bytes = b"/", *, mounts: Iterable[bytes] = ()) -> None:
+        self.root = root if root.endswith(b"/") else root + b"/"
+        self.mounts = frozenset(mounts)
+        self.placed_links: set[bytes] = set()
+
+    def forget_links(self) -> None:
+        """Begin a new archive: symlinks that are there now may be followed."""
+        self.placed_links.clear()
+
+    def resolve(self, path: bytes, *, follow_last: bool = True) -> bytes:
+        """The real path of `path`, which is taken from the root whether or not it begins with `/`.
+
+        What does not exist is allowed: the rest is then taken literally.
+
+        Raises:
+            StageFailure: StepInvalid: too many symlinks, or the path leads to where no image
+                content can be (`/proc`, `/.conveyor`, …).
+        """
+        parts = [part for part in reversed(path.split(b"/")) if part not in (b"", b".")]
+        real: list[bytes] = []
+        links = 0
+        while parts:
+            part = parts.pop()
+            if part == b"..":
+                if real:
+                    real.pop()
+                continue
+            real.append(part)
+            here = self.root + b"/".join(real)
+            if not (parts or follow_last) or not _is_link(here):
+                continue
+            links += 1
+            if links > _MAX_LINKS or here in self.placed_links:
+                raise StageFailure(
+                    "StepInvalid", f"{shown(path)}: leads through symlink {shown(here)}"
+                )
+            target = os.readlink(here)
+            real = [] if target.startswith(b"/") else real[:-1]
+            parts += [step for step in reversed(target.split(b"/")) if step not in (b"", b".")]
+        self._refuse_ours(real, path)
+        return self.root + b"/".join(real)
+
+    def make_dirs(self, real: bytes, owner: tuple[int, int] = (0, 0), mode: int = 0o755) -> bool:
+        """Make the directory `real` (a resolved path) and its parents where missing.
+
+        Returns:
+            Whether it had to be made.
+
+        Raises:
+            StageFailure: StepInvalid, something on the way is not a directory.
+        """
+        if os.path.isdir(real):
+            return False
+        if os.path.lexists(real):
+            raise StageFailure("StepInvalid", f"{shown(real)} exists and is not a directory")
+        parent = os.path.dirname(real.rstrip(b"/"))
+        if len(parent) > len(self.root.rstrip(b"/")):
+            self.make_dirs(parent, owner, mode)
+        os.mkdir(real)
+        os.chmod(real, mode)
+        os.chown(real, *owner)
+        return True
+
+    def remove(self, real: bytes) -> None:
+        """Remove what lies at a resolved path, with everything below; missing is fine."""
+        try:
+            status = os.lstat(real)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        if not stat.S_ISDIR(status.st_mode):
+            os.unlink(real)
+            return
+        self.empty(real)
+        os.rmdir(real)
+
+    def empty(self, real: bytes) -> None:
+        """Remove everything inside a directory; what is mounted there stays."""
+        pending = [real.rstrip(b"/")]
+        emptied: list[bytes] = []
+        while pending:
+            directory = pending.pop()
+            with os.scandir(directory or b"/") as entries:
+                for entry in entries:
+                    path = directory + b"/" + entry.name
+                    if path in self.mounts:
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(path)
+                        emptied.append(path)
+                    else:
+                        os.unlink(path)
+        for directory in reversed(emptied):
+            if not self._holds_mount(directory):
+                os.rmdir(directory)
+
+    def is_ours(self, relative: bytes) -> bool:
+        """Whether a path relative to the root is never part of an image."""
+        first = relative.split(b"/", 1)[0]
+        return first in _OURS or first.startswith(_TOOLS_PREFIX)
+
+    def _holds_mount(self, directory: bytes) -> bool:
+        return any(mount.startswith(directory + b"/") for mount in self.mounts)
+
+    def _refuse_ours(self, real: list[bytes], path: bytes) -> None:
+        if real and self.is_ours(real[0]):
+            raise StageFailure(
+                "StepInvalid", f"{shown(path)}: /{shown(real[0])} is not part of an image"
+            )
+
+
+def shown(path: bytes) -> str:
+    """A path for a message."""
+    return path.decode("utf-8", "backslashreplace")
+
+
+def _is_link(path: bytes) -> bool:
+    try:
+        return stat.S_ISLNK(os.lstat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False

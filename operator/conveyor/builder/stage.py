@@ -1,0 +1,303 @@
+"""The program of the stage container: run the steps, capture what they changed.
+
+In: the task (environment variable CONVEYOR_TASK) and the courier's files in `/.conveyor-io/in`.
+Out: in `/.conveyor-io/out` one tar per layer, a JSON per run, bundles for other images, and last
+`done.json`. Holds no credentials and speaks to nobody. Runs as process 1 on the tools' own
+Python, standard library only.
+
+    alive              locked by us as long as we live
+    in/ready-<run>     the courier: inputs of this run are complete   (in/failed: they will not come)
+    out/   <run>-<layer>.tar, <run>.json, export-<id>.tar, export-<id>.json, done.json
+"""
+# Names are bytes that need not be UTF-8, and pathlib has no bytes paths.
+# ruff: noqa: PTH103, PTH104, PTH108, PTH110, PTH123
+
+from __future__ import annotations
+
+import base64
+import binascii
+import fcntl
+import gc
+import json
+import os
+import signal
+import sys
+import time
+import zlib
+
+from conveyor.builder.failure import StageFailure
+from conveyor.builder.layer import LayerFigures, write_layer
+from conveyor.builder.processes import Output, Runner
+from conveyor.builder.rootfs import Rootfs
+from conveyor.builder.snapshot import Snapshot, mount_points
+from conveyor.builder.steps import Workplace, environment, raw
+from conveyor.builder.tarformat import TarError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Task = dict[str, Any]
+
+IO = "/.conveyor-io"
+_VERSION = 1
+_INTERNAL = 126
+_TERMINATED = 143
+_INPUT_SECONDS = 600
+_POLL_SECONDS = 0.005
+_MAX_TASK = 64 << 20
+
+
+class Place:
+    """Where the program stands: run, layer and step, for the report of a failure."""
+
+    def __init__(self) -> None:
+        self.run = self.layer = self.step = 0
+
+
+class Stage:
+    """One task, from the first walk to the last export."""
+
+    def __init__(self, task: Task, *, root: bytes = b"/", io: str = IO, out: int = 1) -> None:
+        self.task = task
+        self.place = Place()
+        self.output = Output(out)
+        self._io = io
+        mounts = mount_points(_read_mountinfo())
+        self._rootfs = Rootfs(root, mounts=mounts)
+        self._snapshot = Snapshot(root, mounts=mounts)
+        self._work = Workplace(self._rootfs, Runner(self.output), io, environment(task))
+
+    def run(self) -> None:
+        """Do everything the task says.
+
+        Raises:
+            StageFailure: A step, a capture or an export failed; `place` says which.
+        """
+        seconds = {"walk": _timed(self._first_walk)}
+        for number, run in enumerate(self.task["runs"]):
+            self.place.run, self.place.layer, self.place.step = number, 0, 0
+            self._run(number, run, seconds)
+            seconds = {}
+        for export in self.task.get("exports", ()):
+            self._export(export)
+
+    def _first_walk(self) -> None:
+        self._snapshot.take()
+        self._snapshot.settle()
+
+    def _run(self, number: int, run: Task, seconds: dict[str, float]) -> None:
+        steps = [step for layer in run["layers"] for step in layer["steps"]]
+        if any(step.get("file") for step in steps) or self.task.get("waitInputs"):
+            seconds["inputs"] = _timed(lambda: self._await_inputs(number))
+        layers: list[dict[str, object]] = []
+        seconds["steps"] = seconds["capture"] = 0.0
+        for index, layer in enumerate(run["layers"]):
+            self.place.layer = index
+            begun = time.monotonic()
+            self._steps(layer["steps"])
+            seconds["steps"] += time.monotonic() - begun
+            begun = time.monotonic()
+            layers.append(self._capture(number, index))
+            seconds["capture"] += time.monotonic() - begun
+        rounded = {key: round(value, 4) for key, value in seconds.items()}
+        report = {"run": number, "layers": layers, "seconds": rounded, "peakRSS": _peak_rss()}
+        write_json(f"{self._io}/out/{number}.json", report)
+
+    def _steps(self, steps: list[dict[str, Any]]) -> None:
+        for index, step in enumerate(steps):
+            self.place.step = index
+            self._work.run(step, f"{self.place.run}-{self.place.layer}-{index}")
+
+    def _capture(self, run: int, layer: int) -> dict[str, object]:
+        name = f"{run}-{layer}.tar"
+        part = f"{self._io}/out/{name}.part"
+        figures = LayerFigures(0, 0, 0)
+        out = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        try:
+            figures = write_layer(self._snapshot.changes(), self._rootfs.root, out)
+        finally:
+            os.close(out)
+        self._snapshot.settle()
+        if figures.entries:
+            os.rename(part, f"{self._io}/out/{name}")
+        else:
+            os.unlink(part)
+        return {
+            "file": name if figures.entries else None,
+            "size": figures.size if figures.entries else 0,
+            "entries": figures.entries,
+            "whiteouts": figures.whiteouts,
+        }
+
+    def _export(self, export: Task) -> None:
+        from conveyor.builder import exports  # noqa: PLC0415 - only here: start-up time
+
+        base = f"{self._io}/out/export-{export['id']}"
+        out = os.open(
+            f"{base}.tar.part", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644
+        )
+        try:
+            if export["kind"] == "import":
+                filters = _paths(export, "includePaths"), _paths(export, "excludePaths")
+                report = exports.export_import(self._rootfs, raw(export["add"]), filters, out)
+            else:
+                report = exports.export_copy(self._rootfs, _paths(export, "sources"), out)
+        finally:
+            os.close(out)
+        os.rename(f"{base}.tar.part", f"{base}.tar")
+        write_json(f"{base}.json", report)
+
+    def _await_inputs(self, run: int) -> None:
+        limit = float(self.task.get("inputSeconds", _INPUT_SECONDS))
+        deadline = time.monotonic() + limit
+        while not os.path.exists(f"{self._io}/in/ready-{run}"):
+            if os.path.exists(f"{self._io}/in/failed"):
+                raise StageFailure("InputMissing", _failure_message(f"{self._io}/in/failed"))
+            if time.monotonic() > deadline:
+                raise StageFailure("InputMissing", f"inputs did not arrive within {limit:.0f} s")
+            time.sleep(_POLL_SECONDS)
+
+
+def main() -> int:
+    """Run as the first process of the stage container.
+
+    Returns:
+        Exit code: 0, the user command's own (1..125), 126 for anything of ours.
+    """
+    if os.getpid() != 1:
+        sys.stderr.write("the stage program must be process 1 of its container\n")
+        return _INTERNAL
+    gc.disable()  # nothing here makes cycles that grow; scanning the snapshot would only cost time
+    signal.signal(signal.SIGTERM, _terminate)
+    os.makedirs(f"{IO}/out", exist_ok=True)
+    os.makedirs(f"{IO}/in", exist_ok=True)
+    lock = hold_alive(f"{IO}/alive")
+    try:
+        return _guarded(os.environ.get("CONVEYOR_TASK", ""))
+    finally:
+        os.close(lock)
+
+
+def hold_alive(path: str) -> int:
+    """Make the file `path`, locked for as long as the returned descriptor is open.
+
+    The courier sees the file only when it is locked, so an unlocked one means: ended.
+    """
+    descriptor = os.open(f"{path}.part", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    os.rename(f"{path}.part", path)
+    return descriptor
+
+
+def parse_task(text: str) -> Task:
+    """Read a task: JSON, or `z:` and base64 of its zlib stream.
+
+    Raises:
+        StageFailure: Internal, it cannot be read or is of another version.
+    """
+    try:
+        if text.startswith("z:"):
+            unpacked = zlib.decompressobj().decompress(base64.b64decode(text[2:]), _MAX_TASK)
+            text = unpacked.decode("utf-8", "surrogateescape")
+        task = json.loads(text)
+    except (ValueError, binascii.Error, zlib.error) as error:
+        raise StageFailure("Internal", f"the task cannot be read: {error}") from error
+    if not isinstance(task, dict) or task.get("version") != _VERSION:
+        raise StageFailure("Internal", f"this program knows tasks of version {_VERSION} only")
+    return task
+
+
+def write_json(path: str, value: object) -> None:
+    """Write so that a reader sees all of it or nothing."""
+    with open(f"{path}.part", "w", encoding="utf-8") as file:
+        json.dump(value, file)
+    os.rename(f"{path}.part", path)
+
+
+def _guarded(text: str) -> int:
+    """Run the task; whatever happens is told in `done.json`."""
+    stage: Stage | None = None
+    try:
+        stage = Stage(parse_task(text))
+        stage.run()
+    except StageFailure as failure:
+        return _report(failure, stage)
+    except TarError as error:
+        return _report(StageFailure("StepInvalid", f"an input archive is broken: {error}"), stage)
+    except OSError as error:
+        where = f": {os.fsdecode(error.filename)!r}" if error.filename else ""
+        return _report(StageFailure("Internal", f"{error.strerror}{where}"), stage)
+    except Exception as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+        return _report(StageFailure("Internal", f"{type(error).__name__}: {error}"), stage)
+    write_json(f"{IO}/out/done.json", {"ok": True})
+    return 0
+
+
+def _report(failure: StageFailure, stage: Stage | None) -> int:
+    place = stage.place if stage else Place()
+    report = {
+        "ok": False,
+        "run": place.run,
+        "layer": place.layer,
+        "step": place.step,
+        "reason": failure.reason,
+        "exitCode": failure.exit_code,
+        "signal": failure.signal,
+        "command": failure.command,
+        "logTail": stage.output.tail() if stage else "",
+        "message": failure.message,
+    }
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.stderr.write(f"conveyor: {failure.reason}: {failure.message}\n")
+    write_json(f"{IO}/out/done.json", report)
+    if failure.reason == "Terminated":
+        return _TERMINATED
+    if failure.reason != "CommandFailed":
+        return _INTERNAL
+    return min(failure.exit_code or 125, 125)
+
+
+def _terminate(*_: object) -> None:
+    raise StageFailure("Terminated", "the stage container was told to stop")
+
+
+def _timed(action: Callable[[], None]) -> float:
+    begun = time.monotonic()
+    action()
+    return time.monotonic() - begun
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def _paths(export: Task, key: str) -> list[bytes]:
+    return [raw(path) for path in export.get(key, ())]
+
+
+def _failure_message(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return str(json.load(file)["message"])
+    except (ValueError, KeyError, TypeError):
+        return "the courier could not deliver the inputs"
+
+
+def _read_mountinfo() -> bytes:
+    with open("/proc/self/mountinfo", "rb") as file:
+        return file.read()
+
+
+def _peak_rss() -> int:
+    """Most memory this program held so far, in bytes."""
+    with open("/proc/self/status", "rb") as file:
+        for line in file:
+            if line.startswith(b"VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

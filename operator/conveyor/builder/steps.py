@@ -1,0 +1,234 @@
+"""The steps of a stage, one function each.
+
+In: a step of the task (a dict with `op`) and the container's root filesystem. Out: files changed,
+or a `StageFailure`. The environment of commands comes from the task alone, never from this
+program's own.
+"""
+# Names are bytes that need not be UTF-8, and pathlib has no bytes paths.
+# ruff: noqa: PTH101, PTH103, PTH106, PTH112, PTH123
+
+from __future__ import annotations
+
+import os
+
+from conveyor.builder import script, users
+from conveyor.builder.failure import StageFailure
+from conveyor.builder.processes import Command, Runner
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from conveyor.builder.rootfs import Rootfs
+
+    Step = dict[str, Any]
+
+_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_CA_NAMES = (
+    "SSL_CERT_FILE",
+    "PIP_CERT",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "NODE_EXTRA_CA_CERTS",
+    "GIT_SSL_CAINFO",
+)
+_MOST_COMMAND = 512
+
+
+class Workplace:
+    """What every step works with.
+
+    Attributes:
+        rootfs: Root filesystem of the container.
+        runner: Starts commands.
+        io: Directory shared with the courier; inputs are named relative to it.
+        environ: Environment of every command, from the task.
+    """
+
+    def __init__(self, rootfs: Rootfs, runner: Runner, io: str, environ: dict[str, str]) -> None:
+        self.rootfs = rootfs
+        self.runner = runner
+        self.io = io
+        self.environ = environ
+
+    def run(self, step: Step, label: str) -> None:
+        """Carry out one step.
+
+        Args:
+            step: The step.
+            label: Unique within the task; names its files in the shared directory.
+
+        Raises:
+            StageFailure: It failed.
+        """
+        operation = _OPERATIONS.get(str(step.get("op")))
+        if operation is None:
+            raise StageFailure("StepInvalid", f"unknown step {step.get('op')!r}")
+        operation(self, step, label)
+
+    def real(self, path: object) -> bytes:
+        """The real path of a path of the task."""
+        return self.rootfs.resolve(raw(path))
+
+
+def raw(text: object) -> bytes:
+    """Text of the task as the bytes of a path."""
+    return str(text).encode("utf-8", "surrogateescape")
+
+
+def environment(task: dict[str, Any]) -> dict[str, str]:
+    """What every command of a task sees, before its own additions."""
+    environ = {"PATH": _DEFAULT_PATH, "HOSTNAME": os.uname().nodename}
+    environ.update({str(key): str(value) for key, value in task.get("env", {}).items()})
+    if task.get("caFile"):
+        for name in _CA_NAMES:
+            environ.setdefault(name, str(task["caFile"]))
+    return environ
+
+
+def _script(work: Workplace, step: Step, label: str) -> None:
+    commands = [str(command) for command in step["commands"]]
+    folder = f"{work.io}/run"
+    os.makedirs(folder, exist_ok=True)
+    path, note = f"{folder}/{label}.sh", f"{folder}/{label}.failed"
+    with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(script.text(commands, note))
+    os.chmod(path, 0o755)  # noqa: S103 - the user's own commands
+    root = users.identity(work.rootfs, "0:0")
+    environ = {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "HOME": root.home, **work.environ}
+    command = Command(script.argv(path), root, work.rootfs.root, environ)
+    status = work.runner.run(command)
+    if status:
+        raise _failed(status, script.failed_command(commands, _read(note)))
+
+
+def _exec(work: Workplace, step: Step, _label: str) -> None:
+    who = users.identity(work.rootfs, str(step.get("user") or ""))
+    workdir = work.real(step.get("workdir") or "/")
+    work.rootfs.make_dirs(workdir)
+    argv = [str(word) for word in step["argv"]]
+    if not argv:
+        raise StageFailure("StepInvalid", "RUN without a command")
+    environ = {**work.environ, **{str(k): str(v) for k, v in step.get("env", {}).items()}}
+    environ.setdefault("HOME", who.home)
+    status = work.runner.run(Command(argv, who, workdir, environ))
+    if status:
+        raise _failed(status, _shell_text(argv))
+
+
+def _unpack(work: Workplace, step: Step, _label: str) -> None:
+    from conveyor.builder.unpack import Placement, Unpacker  # noqa: PLC0415 - start-up time
+
+    owner = users.owner_ids(work.rootfs, str(step.get("owner") or ""), str(step.get("group") or ""))
+    single = bool(step.get("single"))
+    to = b"/" + raw(step["to"]).strip(b"/")
+    if not single:
+        _prepare(work, to, owner)
+    with _input(work, step) as stream:
+        Unpacker(work.rootfs, Placement(to, owner=owner, single=single)).run(stream)
+
+
+def _prepare(work: Workplace, to: bytes, owner: tuple[int | None, int | None]) -> None:
+    """The directory itself, as `install -d -o OWNER` makes it; the root's owner is left alone."""
+    real = work.rootfs.resolve(to)
+    work.rootfs.make_dirs(real)
+    if owner != (None, None) and real != work.rootfs.root:
+        os.chown(real, *(-1 if number is None else number for number in owner))
+
+
+def _patch(work: Workplace, step: Step, label: str) -> None:
+    to = b"/" + raw(step["to"]).strip(b"/")
+    deletes = [raw(path).strip(b"/") for path in step.get("deletes", ())]
+    for path in deletes:
+        if b".." in path.split(b"/"):
+            raise StageFailure("StepInvalid", f"patch deletes {path!r}, outside of its directory")
+        work.rootfs.remove(work.rootfs.resolve(to + b"/" + path, follow_last=False))
+    for parent in sorted({p for path in deletes for p in _parents(path)}, reverse=True):
+        _remove_if_empty(work.rootfs.resolve(to + b"/" + parent, follow_last=False))
+    if step.get("file"):
+        _unpack(work, step, label)
+
+
+def _parents(path: bytes) -> list[bytes]:
+    parts = path.split(b"/")
+    return [b"/".join(parts[:count]) for count in range(1, len(parts))]
+
+
+def _remove_if_empty(real: bytes) -> None:
+    try:
+        os.rmdir(real)
+    except OSError:  # not empty, not a directory, or gone: then it stays as it is
+        return
+
+
+def _copy(work: Workplace, step: Step, _label: str) -> None:
+    from conveyor.builder import copying  # noqa: PLC0415 - only here: start-up time
+
+    copying.copy(work.rootfs, f"{work.io}/{step['file']}", step)
+
+
+def _mkdir(work: Workplace, step: Step, _label: str) -> None:
+    who = users.identity(work.rootfs, str(step.get("user") or ""))
+    real = work.real(step["path"])
+    work.rootfs.make_dirs(real, (who.uid, who.gid), int(step.get("mode", 0o755)))
+
+
+def _clean(work: Workplace, step: Step, _label: str) -> None:
+    for path in step["paths"]:
+        real = work.real(path)
+        if os.path.isdir(real) and real != work.rootfs.root:
+            work.rootfs.empty(real)
+
+
+_OPERATIONS = {
+    "script": _script,
+    "exec": _exec,
+    "unpack": _unpack,
+    "patch": _patch,
+    "copy": _copy,
+    "mkdir": _mkdir,
+    "clean": _clean,
+}
+
+if TYPE_CHECKING:
+    from io import BufferedReader
+
+
+def _input(work: Workplace, step: Step) -> BufferedReader:
+    path = f"{work.io}/{step['file']}"
+    try:
+        return open(path, "rb")
+    except FileNotFoundError:
+        raise StageFailure("InputMissing", f"input {step['file']} was not delivered") from None
+
+
+def _failed(status: int, command: str) -> StageFailure:
+    if status < 0:
+        return StageFailure(
+            "CommandFailed",
+            f"the command was ended by signal {-status}"
+            + (" (out of memory?)" if status == -9 else ""),
+            signal=-status,
+            command=command,
+        )
+    return StageFailure(
+        "CommandFailed",
+        f"the command ended with exit code {status}",
+        exit_code=status,
+        command=command,
+    )
+
+
+def _shell_text(argv: Sequence[str]) -> str:
+    """A RUN in shell form is shown as it was written, without the shell before it."""
+    shown = argv[2] if len(argv) == 3 and argv[1] == "-c" else " ".join(argv)
+    return shown.strip()[:_MOST_COMMAND]
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read(4096)
+    except FileNotFoundError:
+        return ""

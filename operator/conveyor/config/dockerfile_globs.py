@@ -1,0 +1,118 @@
+"""Shell patterns of `${x#p}`, `${x%p}`, `${x/p/r}`: `*` any text, `?` one character.
+
+In: a pattern and a value. Out: the value with what matches cut off or replaced. A pattern is run as
+a set of states kept in one integer, so that time grows with value times pattern and never explodes
+as a backtracking match would. `*` and `?` do not match a line feed, as in BuildKit (moby/buildkit:
+shell/lex.go convertShellPatternToRegex).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+MAX_WORK = 64 * 1024 * 1024
+MAX_TOKENS = 4096
+_STAR, _ANY = "*", "?"
+Token = tuple[bool, str]  # is it a wildcard, and its character
+
+
+@dataclass(frozen=True, slots=True)
+class Glob:
+    """A parsed pattern and its states: bit n of each mask stands for token n."""
+
+    tokens: tuple[Token, ...]
+    stars: int
+    wild: int
+    letters: Mapping[str, int]
+
+    @classmethod
+    def parse(cls, pattern: str) -> "Glob":
+        r"""Parse; `\*`, `\?` and `\\` are literal, `\}` and `\/` lose their backslash.
+
+        Raises:
+            ValueError: Any other backslash, or a pattern of more than 4096 characters.
+        """
+        if len(pattern) > MAX_TOKENS:
+            raise ValueError(f"a pattern of {len(pattern)} characters; {MAX_TOKENS} are allowed")
+        tokens: list[Token] = []
+        chars = iter(pattern)
+        for char in chars:
+            if char != "\\":
+                if tokens[-1:] != [(True, _STAR)] or char != _STAR:  # two stars match what one does
+                    tokens.append((char in "*?", char))
+                continue
+            escaped = next(chars, "")
+            if not escaped or escaped not in "*?\\}/":
+                raise ValueError(f"invalid escape '\\{escaped}' in pattern {pattern!r}")
+            tokens.append((False, escaped))
+        return _glob(tuple(tokens))
+
+    def cut_prefix(self, value: str, *, longest: bool) -> str:
+        """Return the value without the shortest or longest prefix that matches."""
+        ends = self._ends(value, 0)
+        return value if not ends else value[ends[-1 if longest else 0] :]
+
+    def cut_suffix(self, value: str, *, longest: bool) -> str:
+        """Return the value without the shortest or longest suffix that matches."""
+        backwards = _glob(self.tokens[::-1])
+        return backwards.cut_prefix(value[::-1], longest=longest)[::-1]
+
+    def replace(self, value: str, replacement: str, *, every: bool) -> str:
+        """Return the value with the first or every match (leftmost, longest) replaced.
+
+        Raises:
+            ValueError: The value is too long for so many matches.
+        """
+        result: list[str] = []
+        start, work = 0, 0
+        while start <= len(value):
+            work += (len(value) - start + 1) * (len(self.tokens) + 1)
+            if work > MAX_WORK:
+                raise ValueError("pattern substitution on a value this long is not supported")
+            ends = self._ends(value, start)
+            if not ends:
+                result.append(value[start : start + 1])
+                start += 1
+                continue
+            result.append(replacement)
+            if not every:
+                return "".join(result) + value[ends[-1] :]
+            if ends[-1] == start:
+                result.append(value[start : start + 1])
+            start = max(ends[-1], start + 1)
+        return "".join(result)
+
+    def _ends(self, value: str, start: int) -> list[int]:
+        """Return the positions, ascending, at which a match that begins at `start` can end."""
+        accept = 1 << len(self.tokens)
+        states = self._close(1)
+        ends = [start] if states & accept else []
+        for position in range(start, len(value)):
+            states = self._close(self._step(states, value[position]))
+            if not states:
+                break
+            if states & accept:
+                ends.append(position + 1)
+        return ends
+
+    def _step(self, states: int, char: str) -> int:
+        exact = (states & self.letters.get(char, 0)) << 1
+        if char == "\n":
+            return exact
+        return exact | (states & self.stars) | ((states & self.wild) << 1)
+
+    def _close(self, states: int) -> int:
+        """Let every star match nothing too (stars never stand together)."""
+        return states | ((states & self.stars) << 1)
+
+
+def _glob(tokens: tuple[Token, ...]) -> Glob:
+    stars, wild = 0, 0
+    letters: dict[str, int] = {}
+    for index, (special, char) in enumerate(tokens):
+        bit = 1 << index
+        if special:
+            stars |= bit if char == _STAR else 0
+            wild |= bit if char == _ANY else 0
+        else:
+            letters[char] = letters.get(char, 0) | bit
+    return Glob(tokens, stars, wild, letters)

@@ -1,0 +1,103 @@
+"""A document with `dockerfile:` → `DockerfileImage`s, one for every name it gives.
+
+In: the section, the names of the whole config, the meta section. Out: checked images with all
+defaults; mistakes go to the report. The Dockerfile itself is not read here. Source: werf
+pkg/config/image_from_dockerfile.go.
+"""
+
+from dataclasses import replace
+from typing import Final
+
+from conveyor.config.imports import dependencies_of
+from conveyor.config.meta import platforms
+from conveyor.config.model import Dependency, DockerfileImage, Meta, SourceLine
+from conveyor.config.names import Names
+from conveyor.config.paths import clean, stays_inside
+from conveyor.config.raw import Section, shorten
+
+_KEYS: Final = (
+    "image",
+    "final",
+    "dockerfile",
+    "context",
+    "contextAddFile",
+    "contextAddFiles",
+    "target",
+    "args",
+    "addHost",
+    "network",
+    "ssh",
+    "staged",
+    "platform",
+    "secrets",
+    "dependencies",
+    "imageSpec",
+    "cacheVersion",
+    "sbom",
+)
+
+
+def dockerfile_images(
+    section: Section, own: tuple[str, ...], names: Names, meta: Meta
+) -> tuple[DockerfileImage, ...]:
+    """Read one document; arguments as for `stapel_images`."""
+    section.only(*_KEYS)
+    _check_unsupported(section)
+    dependencies = dependencies_of(section, names, stapel=False)
+    args = section.table("args", values=True)
+    _check_targets(section, args, dependencies)
+    staged = section.flag("staged")
+    body = DockerfileImage(
+        name="",
+        dockerfile=_path(section, "dockerfile", "Dockerfile"),
+        context=_path(section, "context", "app"),
+        target=section.text("target"),
+        args=args,
+        add_host=section.texts("addHost"),
+        network=section.text("network"),
+        cache_version=section.text("cacheVersion") or meta.cache_version,
+        final=section.flag("final") is not False,
+        staged=meta.staged if staged is None else staged,
+        platforms=platforms(section) or meta.platforms,
+        dependencies=dependencies,
+        at=SourceLine(file=section.report.file, line=section.key_line("image")),
+    )
+    return tuple(replace(body, name=name) for name in own)
+
+
+def _check_unsupported(section: Section) -> None:
+    if section.is_set("contextAddFile") and section.is_set("contextAddFiles"):
+        section.error(
+            "`contextAddFile` and `contextAddFiles` are both set; keep contextAddFiles",
+            key="contextAddFile",
+        )
+    for key in ("contextAddFile", "contextAddFiles"):
+        section.not_supported(key, "commit the files; only what is in git is built")
+    section.not_supported("ssh", "remove it")
+    section.not_supported("secrets", "remove it")
+    section.not_supported("imageSpec", "write what you need in the Dockerfile")
+    section.not_supported("sbom", "remove it")
+
+
+def _path(section: Section, key: str, example: str) -> str:
+    path = section.text(key)
+    if path and not stays_inside(path):
+        section.error(
+            f"`{key}` is {shorten(path)}; write a relative path such as `{example}`", key=key
+        )
+    if not path and key == "dockerfile":
+        section.error("`dockerfile` is empty; write a path such as `Dockerfile`", key=key)
+    cleaned = clean(path)
+    return "" if cleaned == "." else cleaned
+
+
+def _check_targets(
+    section: Section, args: dict[str, str], dependencies: tuple[Dependency, ...]
+) -> None:
+    for dependency in dependencies:
+        for item in dependency.imports:
+            if item.target in args:
+                section.report.error(
+                    dependency.at.line,
+                    f"{section.subject}: the build arg {shorten(item.target)} is set by `args` too; keep one",
+                )

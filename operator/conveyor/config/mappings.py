@@ -1,0 +1,130 @@
+"""`git:` of a stapel image → `GitMapping`s, local ones first as werf orders them.
+
+In: the sections of the list. Out: mappings without the automatic excludes; mistakes go to the report.
+Source: werf pkg/config/raw_git.go, raw_export_base.go; werf sorts local mappings before remote ones everywhere.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from conveyor.config.model import GitMapping, GitRemote
+from conveyor.config.paths import clean, is_absolute, stays_inside
+from conveyor.config.raw import Section, shorten
+
+EXPORT_KEYS: Final = ("add", "to", "includePaths", "excludePaths", "owner", "group")
+_REMOTE_KEYS: Final = ("branch", "tag", "commit")
+_PATCHED_STAGES: Final = ("install", "beforeSetup", "setup")
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paths:
+    """The part that git mappings and imports have in common, cleaned."""
+
+    add: str
+    to: str
+    include_paths: tuple[str, ...]
+    exclude_paths: tuple[str, ...]
+    owner: str
+    group: str
+
+
+def paths_of(section: Section, *, add: str, to: str) -> Paths:
+    """Read what an export copies where.
+
+    Args:
+        section: A git mapping or an import.
+        add: The source path, its default already applied.
+        to: The target path, its default already applied.
+    """
+    for key, path in (("add", add), ("to", to)):
+        if not is_absolute(path):
+            said = f"is {shorten(path)}" if path else "is missing"
+            section.error(f"`{key}` {said}; write an absolute path such as `/app`", key=key)
+    return Paths(
+        add=clean(add),
+        to=clean(to),
+        include_paths=_relative(section, "includePaths"),
+        exclude_paths=_relative(section, "excludePaths"),
+        owner=section.text("owner"),
+        group=section.text("group"),
+    )
+
+
+def _relative(section: Section, key: str) -> tuple[str, ...]:
+    return tuple(clean(path) for path in _checked(section, key))
+
+
+def _checked(section: Section, key: str) -> tuple[str, ...]:
+    paths = section.texts(key)
+    for path in paths:
+        if not stays_inside(path):
+            section.error(
+                f"`{key}` has {shorten(path)}; write paths relative to `add`, without a leading / and ..",
+                key=key,
+            )
+    return paths
+
+
+def git_mappings(section: Section) -> tuple[GitMapping, ...]:
+    """Read `git:` of an image."""
+    found = [_mapping(entry) for entry in section.sections("git")]
+    return tuple(sorted(found, key=lambda mapping: mapping.remote is not None))
+
+
+def _mapping(section: Section) -> GitMapping:
+    section.only(*EXPORT_KEYS, *_REMOTE_KEYS, "url", "basicAuth", "stageDependencies")
+    section.not_supported(
+        "basicAuth", "give the repository's credentials to the ImageBuild instead"
+    )
+    remote = _remote(section)
+    paths = paths_of(section, add=section.text("add") or "/", to=section.text("to"))
+    return GitMapping(
+        name=repository_id(remote.url) if remote else "own",
+        add=paths.add.removeprefix("/"),
+        to=paths.to,
+        include_paths=paths.include_paths,
+        exclude_paths=paths.exclude_paths,
+        owner=paths.owner,
+        group=paths.group,
+        stage_dependencies=_stage_dependencies(section),
+        remote=remote,
+        at=section.at,
+    )
+
+
+def _remote(section: Section) -> GitRemote | None:
+    url = section.text("url")
+    refs = {key: section.text(key) for key in _REMOTE_KEYS}
+    given = [key for key, value in refs.items() if value]
+    if given and not url:
+        section.error(f"`{given[0]}` is only for a remote repository; add its `url`", key=given[0])
+    if len(given) > 1:
+        section.error(f"`{'` and `'.join(given)}` are both set; keep one of them", key=given[1])
+    if refs["commit"] and not _COMMIT.match(refs["commit"]):
+        section.error(
+            f"`commit` is {shorten(refs['commit'])}; write all 40 hex digits", key="commit"
+        )
+    if not url:
+        return None
+    return GitRemote(url=url, branch=refs["branch"], tag=refs["tag"], commit=refs["commit"])
+
+
+def _stage_dependencies(section: Section) -> dict[str, tuple[str, ...]]:
+    inner = section.section("stageDependencies")
+    if inner is None:
+        return {}
+    inner.only(*_PATCHED_STAGES)
+    found = {stage: _checked(inner, stage) for stage in _PATCHED_STAGES}
+    return {stage: paths for stage, paths in found.items() if paths}
+
+
+def repository_id(url: str) -> str:
+    """Return the last `org/name` of a repository url, the url itself when it has none (werf: getRepositoryID)."""
+    path = url.removesuffix("/").removesuffix(".git")
+    head, slash, name = path.rpartition("/")
+    cut = max(head.rfind(":"), head.rfind("/"))
+    if not slash or not name or " " in name or cut < 0:
+        return url
+    return f"{head[cut + 1 :]}/{name}"

@@ -1,0 +1,79 @@
+"""The meta document of a config → `Meta`.
+
+In: its section. Out: the values that builds care for; `deploy` and `cleanup` are accepted and not read.
+Source: werf pkg/config/meta*.go.
+"""
+
+import re
+from typing import Final
+
+from conveyor.config.model import Meta
+from conveyor.config.raw import Section, shorten
+from conveyor.config.yaml import Scalar
+
+_KEYS: Final = ("configVersion", "project", "build", "deploy", "cleanup", "gitWorktree")
+_BUILD_KEYS: Final = ("cacheVersion", "imageSpec", "platform", "sbom", "staged")
+_WORKTREE_FLAGS: Final = ("forceShallowClone", "allowUnshallow", "allowFetchOriginBranchesAndTags")
+_PROJECT: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\Z")
+_LONGEST_PROJECT: Final = 50
+_PLATFORM: Final = re.compile(r"[a-z0-9]+/[a-z0-9_]+(?:/[a-z0-9_.]+)?\Z")
+
+
+def meta(section: Section) -> Meta:
+    """Read the section."""
+    section.only(*_KEYS)
+    _config_version(section)
+    for key in ("deploy", "cleanup"):
+        section.section(key)
+    worktree = section.section("gitWorktree")
+    if worktree is not None:
+        worktree.only(*_WORKTREE_FLAGS)
+        for flag in _WORKTREE_FLAGS:
+            worktree.flag(flag)
+    build = section.section("build")
+    if build is None:
+        return Meta(project=_project(section))
+    build.only(*_BUILD_KEYS)
+    build.not_supported("imageSpec", "use `docker` in the images that need it")
+    build.not_supported("sbom", "remove it")
+    return Meta(
+        project=_project(section),
+        cache_version=build.text("cacheVersion"),
+        platforms=platforms(build),
+        staged=build.flag("staged") or False,
+    )
+
+
+def _config_version(section: Section) -> None:
+    entry = section.node.entries["configVersion"].value
+    if not isinstance(entry, Scalar) or entry.value != 1 or isinstance(entry.value, bool):
+        section.error("`configVersion` has to be 1", key="configVersion")
+
+
+def _project(section: Section) -> str:
+    project = section.text("project")
+    if not project:
+        section.error("`project` is missing; add a name such as `project: my-app`", key="project")
+    elif not _PROJECT.match(project):
+        section.error(
+            f"`project` is {shorten(project)}; use small letters, digits and inner dashes only",
+            key="project",
+        )
+    elif len(project) > _LONGEST_PROJECT:
+        section.error(
+            f"`project` is {len(project)} characters long; {_LONGEST_PROJECT} are allowed",
+            key="project",
+        )
+    return project
+
+
+def platforms(section: Section) -> tuple[str, ...]:
+    """Read `platform:` of the build section or of an image."""
+    found = section.scalars("platform")
+    for platform in found:
+        if not _PLATFORM.match(platform):
+            section.error(
+                f"`platform` has {shorten(platform)}; write os/architecture such as linux/arm64",
+                key="platform",
+            )
+    return found

@@ -1,0 +1,88 @@
+"""Rules over all images of a config: unique names, the nameless image, cycles, platforms.
+
+In: the images. Out: nothing; mistakes go to the report. Source: werf pkg/config/werf_config.go.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from conveyor.config.model import Image, StapelImage
+from conveyor.config.names import NAMELESS, shown
+from conveyor.config.raw import Report
+
+
+def check_names(images: tuple[Image, ...], report: Report) -> None:
+    """Names are unique, and a nameless image is the only final one."""
+    first: dict[str, Image] = {}
+    for image in images:
+        if image.name in first:
+            report.error(
+                image.at.line,
+                f"the name {shown(image.name)} is given twice; line {first[image.name].at.line} has it already",
+            )
+        first.setdefault(image.name, image)
+    final = [image for image in images if image.final]
+    for image in final:
+        if image.name == NAMELESS and len(final) > 1:
+            report.error(
+                image.at.line,
+                "image ~ has no name, but there are other final images; give it a name",
+            )
+
+
+def related(image: Image) -> tuple[str, ...]:
+    """Return the names of the config's images that have to be built before, in the order they are met."""
+    found: list[str] = []
+    if isinstance(image, StapelImage):
+        if image.base_internal:
+            found.append(image.base)
+        found.extend(entry.image for entry in image.imports if not entry.external)
+    found.extend(entry.image for entry in image.dependencies)
+    return tuple(dict.fromkeys(found))
+
+
+def check_cycles(images: tuple[Image, ...], report: Report) -> None:
+    """No image needs itself, not even through others; the first cycle is reported as a path."""
+    by_name = {image.name: image for image in images}
+    cycle = find_cycle({name: related(image) for name, image in by_name.items()})
+    if cycle:
+        path = " -> ".join(name or "~" for name in cycle)
+        report.error(
+            by_name[cycle[0]].at.line,
+            f"images need each other in a circle: {path}; remove one of these references",
+        )
+
+
+def find_cycle(graph: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """Return the first cycle as a path that ends where it starts, () when there is none."""
+    done: set[str] = set()
+    for start in graph:
+        path: dict[str, Iterator[str]] = {}
+        node = start
+        while node not in done:
+            path.setdefault(node, iter(graph.get(node, ())))
+            following = next(path[node], None)
+            if following is None:
+                done.add(node)
+                path.pop(node)
+                node = next(reversed(path), node)
+            elif following in path:
+                names = list(path)
+                return (*names[names.index(following) :], following)
+            elif following not in done:
+                node = following
+    return ()
+
+
+def check_platforms(images: tuple[Image, ...], report: Report) -> None:
+    """An image is built for every platform of the images that need it."""
+    by_name = {image.name: image for image in images}
+    for image in images:
+        for name in related(image):
+            source = by_name[name]
+            missing = [item for item in image.platforms if item not in source.platforms]
+            if missing and source.platforms:
+                report.error(
+                    image.at.line,
+                    f"image {shown(image.name)}: it is built for {', '.join(missing)}, but image {shown(name)},"
+                    f" which it needs, is not; add the platform there",
+                )

@@ -1,0 +1,208 @@
+"""werf.yaml and `.werf/**/*.tmpl` of a commit → the rendered text.
+
+In: the files of the commit, environment variables, the name of the environment, the commit. Out: text.
+gotpl is imported only when there is something to render. Templates are hostile input: run this in a child process
+(`conveyor.adapters.renderer`), because memory and time are not limited here.
+Source: werf pkg/config/parser.go renderWerfConfigYaml.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from conveyor.api.errors import UserError
+from conveyor.config.files import Files
+from conveyor.config.giterminism import FILE as POLICY_FILE
+from conveyor.config.giterminism import parse_policy
+from conveyor.config.raw import INVALID, shorten
+
+if TYPE_CHECKING:
+    from gotpl import Environment, TemplateError
+
+    from conveyor.config.functions import Outside
+
+DEFAULT_PATH: Final = "werf.yaml"
+OTHER_PATH: Final = "werf.yml"
+TEMPLATES_DIR: Final = ".werf"
+MAX_TEMPLATE: Final = 4_000_000
+MAX_MESSAGE: Final = 2000
+
+_MAIN: Final = "werfConfig"
+_TOO_DEEP: Final = "templates call each other too deeply; is there a template that includes itself?"
+_WHERE: Final = re.compile(
+    r"template: (?P<name>[^:\n]*):(?P<line>\d+):\d+: (?:executing \"[^\"\n]*\": )?"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitInfo:
+    """The commit as templates see it: `.Commit.Hash`, `.Commit.Date`; `date` is the committer's, Unix seconds."""
+
+    hash: str
+    date: int
+
+
+def render(
+    files: Files,
+    *,
+    config_path: str = DEFAULT_PATH,
+    env: Mapping[str, str],
+    environment: str,
+    commit: CommitInfo,
+    now: int | None = None,
+) -> str:
+    """Render a config.
+
+    Args:
+        files: The files of the commit, paths relative to the project directory.
+        config_path: Where the config is; when the default is missing, werf.yml is tried.
+        env: Environment variables that `env` may read if werf-giterminism.yaml allows them.
+        environment: What `.Env` is.
+        commit: What `.Commit` is.
+        now: Unix seconds for `now`; the commit's date when None, so that one commit renders to one text.
+
+    Raises:
+        UserError: InvalidWerfConfig; the message names file and line of the template.
+        MemoryError: A template function needs more than there is.
+    """
+    path, text = read_config(files, config_path)
+    if not needs_rendering(text):
+        return text
+    from conveyor.config.functions import Outside  # noqa: PLC0415 - gotpl is slow to import
+
+    policy = parse_policy(files.get(POLICY_FILE))
+    outside = Outside(env=env, policy=policy, now=commit.date if now is None else now)
+    data = {"Files": _TemplateFiles(files), "Env": environment, "Commit": _commit_data(commit)}
+    return _Templates(path, text, files).execute(outside, data)
+
+
+def read_config(files: Files, config_path: str = DEFAULT_PATH) -> tuple[str, str]:
+    """Return path and text of the config.
+
+    Raises:
+        UserError: InvalidWerfConfig: there is none, or it is too large.
+    """
+    candidates = (DEFAULT_PATH, OTHER_PATH) if config_path == DEFAULT_PATH else (config_path,)
+    for path in candidates:
+        text = files.get(path)
+        if text is not None:
+            _check_size(path, text)
+            return path, text
+    raise UserError(
+        INVALID, f"{config_path}: not found in the commit; commit it or say where it is"
+    )
+
+
+def _check_size(path: str, text: str) -> None:
+    if len(text) > MAX_TEMPLATE:
+        raise UserError(INVALID, f"{path}: has {len(text)} characters; {MAX_TEMPLATE} are allowed")
+
+
+def needs_rendering(text: str) -> bool:
+    """Whether the text has any template action; without one it renders to itself."""
+    return "{{" in text
+
+
+def _commit_data(commit: CommitInfo) -> dict[str, object]:
+    from conveyor.config.template_time import from_unix  # noqa: PLC0415
+
+    human = f"{from_unix(commit.date):%Y-%m-%d %H:%M:%S} +0000 UTC"
+    return {"Hash": commit.hash, "Date": {"Human": human, "Unix": str(commit.date)}}
+
+
+class _TemplateFiles:
+    """`.Files` of a template."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+
+    def __repr__(self) -> str:
+        return ".Files"
+
+    def Get(self, path: str) -> str:  # noqa: N802 - the names templates write
+        text = self._files.get(path)
+        if text is None:
+            raise ValueError(f"the file {shorten(path)} is not in the commit")
+        return text
+
+    def Glob(self, pattern: str) -> dict[str, str]:  # noqa: N802
+        return dict(self._files.glob(pattern))
+
+    def Exists(self, path: str) -> bool:  # noqa: N802
+        return self._files.exists(path)
+
+    def IsDir(self, path: str) -> bool:  # noqa: N802
+        return self._files.is_dir(path)
+
+
+class _Templates:
+    """The config and the templates beside it."""
+
+    def __init__(self, path: str, text: str, files: Files) -> None:
+        self._path = path
+        # The config comes last: its `define`s win, as in werf.
+        self._sources = {
+            name.removeprefix(f"{TEMPLATES_DIR}/"): source
+            for name, source in sorted(files.glob(f"{TEMPLATES_DIR}/**/*.tmpl").items())
+        } | {_MAIN: text}
+
+    def execute(self, outside: "Outside", data: Mapping[str, object]) -> str:
+        from gotpl import Environment, TemplateError  # noqa: PLC0415
+
+        from conveyor.config.functions import function_table, sandbox  # noqa: PLC0415
+
+        for name, source in self._sources.items():
+            _check_size(self._file(name), source)
+        table = function_table(outside)
+        environment = Environment(functions=table, sandbox=sandbox(table))
+        try:
+            template = environment.from_sources(self._sources)
+            return template.render_template(_MAIN, data)
+        except TemplateError as error:
+            if _is_out_of_memory(error):
+                raise MemoryError from None
+            raise self._explained(error, environment) from None
+        except RecursionError:
+            raise UserError(INVALID, f"{self._path}: {_TOO_DEEP}") from None
+
+    def _file(self, name: str) -> str:
+        if name == _MAIN:
+            return self._path
+        return f"{TEMPLATES_DIR}/{name}" if name in self._sources else name
+
+    def _explained(self, error: "TemplateError", environment: "Environment") -> UserError:
+        message = self._located(error, environment)
+        if "maximum recursion depth" in message or "template-depth budget" in message:
+            message = f"{self._path}: {_TOO_DEEP}"
+        if len(message) > MAX_MESSAGE:
+            message = message[:MAX_MESSAGE] + "…"
+        return UserError(INVALID, message)
+
+    def _located(self, error: "TemplateError", environment: "Environment") -> str:
+        from gotpl import TemplateSyntaxError  # noqa: PLC0415
+
+        if isinstance(error, TemplateSyntaxError):
+            # A syntax error knows its line but not its source.
+            said = str(error).removeprefix(f"template:{error.line}:{error.column}: ")
+            return f"{self._file(self._broken_source(environment))}:{error.line}: {said}"
+        return _WHERE.sub(
+            lambda found: f"{self._file(found['name'])}:{found['line']}: ", str(error)
+        )
+
+    def _broken_source(self, environment: "Environment") -> str:
+        from gotpl import TemplateError  # noqa: PLC0415
+
+        for name, source in self._sources.items():
+            try:
+                environment.from_string(source, name=name)
+            except TemplateError:
+                return name
+        return _MAIN
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, MemoryError):
+        cause = cause.__cause__
+    return cause is not None

@@ -1,0 +1,265 @@
+"""A Job as Kubernetes wants it.
+
+In: a `JobOrder`, the ImageBuild, its task texts and the operator's settings. Out: the Job dict. Two containers start at once:
+`stage` runs user commands and sees no credential, `courier` holds them and runs no user command (architecture: one
+stage Job). The pod passes Pod Security "baseline".
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from conveyor.api import names
+from conveyor.api.v1alpha1 import ImageBuild, LocalRef
+from conveyor.jobs.model import JobOrder
+from conveyor.plan.model import PlannedStage
+
+Json = dict[str, object]
+
+STAGE_COMMAND: Final = (
+    "/.conveyor/ld.so",
+    "--library-path",
+    "/.conveyor/lib",
+    "/.conveyor/bin/python3",
+    "-I",
+    "-S",
+    "/.conveyor/bin/stage",
+)
+IO_PATH: Final = "/.conveyor-io"
+CA_PATH: Final = "/.conveyor-ca"
+SECRETS_PATH: Final = "/.conveyor-secrets"  # noqa: S105 - a folder
+_COURIER_COMMAND: Final = ("python3", "-I", "-m", "conveyor.builder.courier")
+# Memory of the courier does not grow with the layer (measured: docs/benchmarks.md); no CPU limit on helpers.
+_COURIER_RESOURCES: Final = {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}}
+_LABEL_VALUE: Final = 63
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodSettings:
+    """What the operator itself contributes.
+
+    Attributes:
+        courier_image: The operator's own image.
+        pull_policy: Of the courier image.
+        ca_config_map: ConfigMap with the CA bundle in the build's namespace, "" for none.
+    """
+
+    courier_image: str
+    pull_policy: str = "IfNotPresent"
+    ca_config_map: str = ""
+    ca_key: str = "ca.crt"
+
+
+def run_id(build: ImageBuild) -> str:
+    """Identity of the present run: a new one begins with a new generation or a new request."""
+    return f"{build.metadata.generation}/{build.requested_at or ''}"
+
+
+def job_name(order: JobOrder, repo: str) -> str:
+    """The deterministic name: creating it twice is how two builders notice each other."""
+    if order.stages:
+        return names.job_name(repo, str(order.stages[0].digest), order.attempt)
+    return names.export_job_name(repo, order.exports[0].key, order.attempt)
+
+
+def job(
+    order: JobOrder,
+    build: ImageBuild,
+    settings: PodSettings,
+    *,
+    stage_task: str,
+    courier_task: str,
+) -> Json:
+    """Return the Job that carries out the order."""
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": job_name(order, build.spec.repo),
+            "namespace": build.metadata.namespace,
+            "labels": _labels(order, build),
+            "annotations": _annotations(order, build),
+            "ownerReferences": [dict(build.owner_reference())],
+        },
+        "spec": {
+            "backoffLimit": 0,
+            "completions": 1,
+            "parallelism": 1,
+            "podReplacementPolicy": "Failed",
+            "activeDeadlineSeconds": build.spec.stage_timeout_seconds() * max(1, len(order.stages)),
+            "ttlSecondsAfterFinished": build.spec.job_ttl_seconds,
+            "template": {
+                "metadata": _pod_metadata(order, build),
+                "spec": _pod_spec(order, build, settings, stage_task, courier_task),
+            },
+        },
+    }
+
+
+def _labels(order: JobOrder, build: ImageBuild) -> dict[str, str]:
+    stages = order.stages
+    component = names.COMPONENT_STAGE if stages else names.COMPONENT_EXPORT
+    labels = {
+        names.LABEL_MANAGED_BY: names.MANAGED_BY,
+        names.LABEL_PART_OF: names.MANAGED_BY,
+        names.LABEL_COMPONENT: component,
+        names.LABEL_IMAGE_BUILD: names.label_value(build.metadata.name),
+        names.LABEL_GENERATION: str(build.metadata.generation),
+        names.LABEL_ATTEMPT: str(order.attempt),
+        names.LABEL_REPO_HASH: names.repo_hash(build.spec.repo),
+        names.LABEL_IMAGE: names.label_value(order.image),
+    }
+    if stages:
+        labels[names.LABEL_STAGE] = names.label_value(stages[0].name)
+        labels[names.LABEL_STAGE_DIGEST] = str(stages[0].digest)[:_LABEL_VALUE]
+    return labels
+
+
+def _annotations(order: JobOrder, build: ImageBuild) -> dict[str, str]:
+    exports = {f"e{index}": export.key for index, export in enumerate(order.exports)}
+    return {
+        names.ANNOTATION_IMAGE: order.image,
+        names.ANNOTATION_STAGES: ",".join(stage.name for stage in order.stages),
+        names.ANNOTATION_DIGESTS: ",".join(str(stage.digest) for stage in order.stages),
+        names.ANNOTATION_PARENT: order.parent.manifest_digest,
+        names.ANNOTATION_EXPORTS: json.dumps(exports),
+        names.ANNOTATION_RUN: run_id(build),
+    }
+
+
+def _pod_metadata(order: JobOrder, build: ImageBuild) -> Json:
+    template = build.spec.pod_template
+    return {
+        "labels": {**template.labels, **_labels(order, build)},
+        "annotations": {
+            # Stopping a builder half-way costs its work: let cluster autoscalers drain elsewhere first.
+            "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+            **template.annotations,
+        },
+    }
+
+
+def _pod_spec(
+    order: JobOrder, build: ImageBuild, settings: PodSettings, stage_task: str, courier_task: str
+) -> Json:
+    template = build.spec.pod_template
+    spec: Json = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": 1,
+        "imagePullSecrets": [{"name": ref.name} for ref in build.spec.image_pull_secrets],
+        "nodeSelector": {"kubernetes.io/os": "linux", **template.node_selector},
+        "tolerations": [_plain(toleration) for toleration in template.tolerations],
+        "containers": [
+            _stage_container(order, build, settings, stage_task),
+            _courier_container(build, settings, courier_task),
+        ],
+        "volumes": _volumes(build, settings),
+    }
+    optional = {
+        "priorityClassName": template.priority_class_name,
+        "runtimeClassName": template.runtime_class_name,
+        "serviceAccountName": template.service_account_name,
+    }
+    return spec | {key: value for key, value in optional.items() if value}
+
+
+def _plain(toleration: object) -> object:
+    return toleration.model_dump(mode="json", by_alias=True, exclude_none=True)  # type: ignore[attr-defined]
+
+
+def _stage_container(
+    order: JobOrder, build: ImageBuild, settings: PodSettings, task: str
+) -> Json:
+    resources = build.spec.pod_template.resources
+    return {
+        "name": names.CONTAINER_STAGE,
+        "image": order.execution,
+        # By digest: what the node has is right, and a registry that is down does not matter.
+        "imagePullPolicy": "IfNotPresent",
+        "command": list(STAGE_COMMAND),
+        "workingDir": "/",
+        "env": [{"name": "CONVEYOR_TASK", "value": task}],
+        "securityContext": {"runAsUser": 0, "runAsGroup": 0},
+        "resources": {
+            key: {name: str(amount) for name, amount in values.items()}
+            for key, values in (("requests", resources.requests), ("limits", resources.limits))
+            if values
+        },
+        "volumeMounts": [{"name": "io", "mountPath": IO_PATH}, *_ca_mount(settings)],
+    }
+
+
+def _courier_container(build: ImageBuild, settings: PodSettings, task: str) -> Json:
+    mounts: list[object] = [{"name": "io", "mountPath": IO_PATH}, *_ca_mount(settings)]
+    mounts += [
+        {"name": volume, "mountPath": path, "readOnly": True}
+        for volume, path, _ in secret_mounts(build)
+    ]
+    return {
+        "name": names.CONTAINER_COURIER,
+        "image": settings.courier_image,
+        "imagePullPolicy": settings.pull_policy,
+        "command": list(_COURIER_COMMAND),
+        "env": [{"name": "CONVEYOR_COURIER", "value": task}],
+        "securityContext": {
+            # It reads what root wrote into the shared volume, so it is root, but may do nothing with it.
+            "runAsUser": 0,
+            "runAsGroup": 0,
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "resources": dict(_COURIER_RESOURCES),
+        "terminationMessagePolicy": "File",
+        "volumeMounts": [*mounts, {"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108
+    }
+
+
+def secret_mounts(build: ImageBuild) -> tuple[tuple[str, str, LocalRef], ...]:
+    """(volume name, path, Secret) of everything that only the courier sees."""
+    mounts: list[tuple[str, str, LocalRef]] = []
+    refs = [build.spec.push_secret_ref, *build.spec.pull_secret_refs]
+    for index, ref in enumerate(ref for ref in refs if ref is not None):
+        mounts.append((f"registry-{index}", f"{SECRETS_PATH}/registry-{index}", ref))
+    if build.spec.source and build.spec.source.git.secret_ref:
+        mounts.append(("git", f"{SECRETS_PATH}/git", build.spec.source.git.secret_ref))
+    return tuple(mounts)
+
+
+def _ca_mount(settings: PodSettings) -> list[Json]:
+    if not settings.ca_config_map:
+        return []
+    return [{"name": "ca", "mountPath": CA_PATH, "readOnly": True}]
+
+
+def _volumes(build: ImageBuild, settings: PodSettings) -> list[Json]:
+    volumes: list[Json] = [{"name": "io", "emptyDir": {}}, {"name": "tmp", "emptyDir": {}}]
+    if settings.ca_config_map:
+        items = [{"key": settings.ca_key, "path": "ca.crt"}]
+        volumes.append(
+            {"name": "ca", "configMap": {"name": settings.ca_config_map, "items": items}}
+        )
+    for volume, _, ref in secret_mounts(build):
+        volumes.append(
+            {"name": volume, "secret": {"secretName": ref.name, "defaultMode": 0o400}}
+        )
+    return volumes
+
+
+def stage_names(stages: tuple[PlannedStage, ...]) -> str:
+    """The stages of a Job for people: `app/install` or `app/install…setup`."""
+    if not stages:
+        return "export"
+    first, last = stages[0], stages[-1]
+    tail = "" if first is last else f"…{last.name}"
+    return f"{first.image or '~'}/{first.name}{tail}"
+
+
+def labels_selector(extra: Mapping[str, str] | None = None) -> str:
+    """Label selector of all our Jobs and pods, narrowed by `extra`."""
+    wanted = {names.LABEL_MANAGED_BY: names.MANAGED_BY, **(extra or {})}
+    return ",".join(f"{key}={value}" for key, value in wanted.items())

@@ -1,0 +1,178 @@
+"""What happens between a plan and a cluster, as values.
+
+In: nothing. Out: the vocabulary of `conveyor.jobs`: what a Job carries, what it reports, what is seen of it, and the
+actions that the shell performs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from conveyor.api.names import Reason
+from conveyor.plan.model import PlannedStage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerRef:
+    """A pushed layer: `digest` and `size` (bytes) of the compressed blob, `diff_id` of the tar."""
+
+    digest: str
+    diff_id: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """What one stage of a Job left behind, in the order of its layers; None where an instruction changed nothing."""
+
+    layers: tuple[LayerRef | None, ...]
+
+    @property
+    def changed(self) -> tuple[LayerRef, ...]:
+        """The layers that exist."""
+        return tuple(layer for layer in self.layers if layer is not None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportResult:
+    """A pushed bundle of files; `checksum` is werf's import checksum (32 hex), "" for a copy."""
+
+    layer: LayerRef
+    checksum: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why a Job ended without its result.
+
+    Attributes:
+        final: The user's doing: trying again gives the same. False for eviction, node loss, a broken courier.
+        run: Index of the stage in the Job that failed.
+    """
+
+    reason: Reason
+    message: str
+    final: bool
+    run: int = 0
+    command: str = ""
+    exit_code: int | None = None
+    log_tail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageResult:
+    """Everything a Job has reported so far."""
+
+    runs: tuple[RunResult, ...] = ()
+    exports: Mapping[str, ExportResult] = field(default_factory=dict)
+    failure: Failure | None = None
+
+
+class JobPhase(StrEnum):
+    """Pending: no container runs yet. Running. Ended: no container of it will run again."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    ENDED = "Ended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedJob:
+    """A Job as the cluster and the couriers tell it.
+
+    Attributes:
+        digests: Stage digests in the order of its runs; () for an export Job.
+        parent: Manifest digest of the stage image it started from.
+        exports: Local export id to export key, as the Job was told.
+        waiting: Why it does not run yet, for people; "" when it does.
+        waiting_reason: The same as a reason.
+        run_id: The build run that made it.
+    """
+
+    name: str
+    uid: str
+    owner_uid: str
+    run_id: str
+    attempt: int
+    digests: tuple[str, ...]
+    parent: str
+    exports: Mapping[str, str]
+    phase: JobPhase
+    created_at: str
+    result: StageResult
+    started_at: str = ""
+    finished_at: str = ""
+    waiting: str = ""
+    waiting_reason: Reason | None = None
+    deleting: bool = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether no container of it will run again."""
+        return self.phase is JobPhase.ENDED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    """Files of a planned or external image that another stage wants.
+
+    Attributes:
+        key: What it is recorded under: `import-metadata-<64 hex>` or `copy-<64 hex>`.
+        source: Planned image name, or external reference.
+        checksum_id: importSourceID for an import, "" for a copy.
+        sources: Path patterns of a COPY; () for an import.
+        stage: Name of the stage of `source` that is meant, "" for its last.
+    """
+
+    key: str
+    source: str
+    external: bool = False
+    stage: str = ""
+    checksum_id: str = ""
+    add: str = ""
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """A recorded export: the blob that holds the files, and the stage (`DIGEST-TS`) that they were taken from."""
+
+    layer: LayerRef
+    checksum: str = ""
+    source_stage_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParentImage:
+    """The image that a stage starts from, complete in the stages repository.
+
+    Attributes:
+        manifest_digest: "" for scratch.
+        config: OCI image config.
+        layers: Compressed layers in order: (digest, size, media type).
+        stage_id: `DIGEST-TS` when it is a stored stage, else "".
+    """
+
+    manifest_digest: str
+    config: Mapping[str, object]
+    layers: tuple[Mapping[str, object], ...]
+    stage_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobOrder:
+    """A Job that should exist: consecutive stages of one image (or none) and the exports after the last one.
+
+    Attributes:
+        execution: Reference by digest of the parent's execution image, which the stage container runs.
+    """
+
+    image: str
+    stages: tuple[PlannedStage, ...]
+    parent: ParentImage
+    execution: str
+    exports: tuple[Export, ...] = ()
+    bundles: Mapping[str, Bundle] = field(default_factory=dict)
+    attempt: int = 0

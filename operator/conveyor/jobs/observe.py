@@ -1,0 +1,265 @@
+"""Job and Pod dicts to `ObservedJob`.
+
+In: a Job, its pod if there is one, what its courier has reported over HTTP, and messages of refused pods. Out: phase, result,
+and why it waits. The courier's termination message is the source of truth; a report only arrives earlier.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from conveyor.api import names
+from conveyor.api.names import Reason
+from conveyor.jobs.model import (
+    ExportResult,
+    Failure,
+    JobPhase,
+    LayerRef,
+    ObservedJob,
+    RunResult,
+    StageResult,
+)
+
+Json = Mapping[str, Any]
+
+_PULL_REASONS: Final = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
+_CONFIG_REASONS: Final = ("CreateContainerConfigError", "CreateContainerError")
+_INFRASTRUCTURE: Final = frozenset(
+    {
+        "GitUnreachable",
+        "RegistryUnreachable",
+        "StageDied",
+        "StageNeverStarted",
+        "Internal",
+        "CourierFailed",
+    }
+)
+_REASONS: Final = {
+    "GitUnreachable": Reason.GIT_REMOTE_UNREACHABLE,
+    "GitAuthFailed": Reason.GIT_AUTH_FAILED,
+    "CommitNotFound": Reason.GIT_REVISION_NOT_FOUND,
+    "RegistryDenied": Reason.PUSH_FAILED,
+    "RegistryUnreachable": Reason.REGISTRY_UNREACHABLE,
+}
+
+
+def observe(
+    job: Json, pod: Json | None, reported: StageResult | None = None, refusal: str = ""
+) -> ObservedJob:
+    """Return the Job as it stands.
+
+    Args:
+        reported: What the courier posted so far.
+        refusal: Message of the Job's newest FailedCreate event while it has no pod.
+    """
+    meta = job["metadata"]
+    notes = meta.get("annotations") or {}
+    result = _merge(reported or StageResult(), _terminated_result(pod))
+    phase = _phase(job, pod)
+    if phase is JobPhase.ENDED and result.failure is None and not _complete(notes, result):
+        failure = _death(job, pod)
+        result = StageResult(runs=result.runs, exports=result.exports, failure=failure)
+    reason, waiting = _waiting(pod, refusal) if phase is not JobPhase.ENDED else (None, "")
+    digests = notes.get(names.ANNOTATION_DIGESTS, "")
+    return ObservedJob(
+        name=meta["name"],
+        uid=meta["uid"],
+        owner_uid=next((o["uid"] for o in meta.get("ownerReferences") or []), ""),
+        run_id=notes.get(names.ANNOTATION_RUN, ""),
+        attempt=int(meta["labels"].get(names.LABEL_ATTEMPT, "0")),
+        digests=tuple(digests.split(",")) if digests else (),
+        parent=notes.get(names.ANNOTATION_PARENT, ""),
+        exports=json.loads(notes.get(names.ANNOTATION_EXPORTS) or "{}"),
+        phase=phase,
+        created_at=meta.get("creationTimestamp", ""),
+        result=result,
+        started_at=(pod or {}).get("status", {}).get("startTime") or "",
+        finished_at=_finished_at(job, pod),
+        waiting=waiting,
+        waiting_reason=reason,
+        deleting="deletionTimestamp" in meta,
+    )
+
+
+def parse_result(text: str) -> StageResult | None:
+    """Read a courier's StageResult JSON (termination message or HTTP report); None when it is not one."""
+    try:
+        data = json.loads(text)
+        return StageResult(
+            runs=tuple(_run(run) for run in data.get("runs") or []),
+            exports={key: _export(value) for key, value in (data.get("exports") or {}).items()},
+            failure=_failure(data["failure"]) if data.get("failure") else None,
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def result_blob(pod: Json | None) -> str:
+    """Digest of the blob that holds a result too large for a termination message, else ""."""
+    try:
+        return str(json.loads(_message(pod)).get("resultDigest", ""))
+    except (ValueError, AttributeError):
+        return ""
+
+
+def _run(data: Json) -> RunResult:
+    return RunResult(layers=tuple(_layer(x) if x else None for x in data["layers"]))
+
+
+def _layer(data: Json) -> LayerRef:
+    return LayerRef(digest=data["digest"], diff_id=data["diffID"], size=int(data["size"]))
+
+
+def _export(data: Json) -> ExportResult:
+    return ExportResult(layer=_layer(data), checksum=data.get("checksum", ""))
+
+
+def _failure(data: Json) -> Failure:
+    word = str(data.get("reason", ""))
+    return Failure(
+        reason=_REASONS.get(word, Reason.STAGE_FAILED),
+        message=str(data.get("message") or word),
+        final=word not in _INFRASTRUCTURE,
+        run=int(data.get("run") or 0),
+        command=str(data.get("command") or ""),
+        exit_code=data.get("exitCode"),
+        log_tail=str(data.get("logTail") or ""),
+    )
+
+
+def _merge(reported: StageResult, final: StageResult) -> StageResult:
+    """The longer list of runs; both tell the same about the runs that both have."""
+    runs = max(reported.runs, final.runs, key=len)
+    return StageResult(
+        runs=runs,
+        exports={**reported.exports, **final.exports},
+        failure=final.failure or reported.failure,
+    )
+
+
+def _complete(notes: Json, result: StageResult) -> bool:
+    digests = notes.get(names.ANNOTATION_DIGESTS, "")
+    wanted = json.loads(notes.get(names.ANNOTATION_EXPORTS) or "{}")
+    runs = len(digests.split(",")) if digests else 0
+    return len(result.runs) >= runs and all(key in result.exports for key in wanted)
+
+
+def _containers(pod: Json | None) -> Iterable[Json]:
+    return (pod or {}).get("status", {}).get("containerStatuses") or []
+
+
+def _terminated(pod: Json | None, name: str) -> Json | None:
+    for status in _containers(pod):
+        if status["name"] == name:
+            terminated: Json | None = (status.get("state") or {}).get("terminated")
+            return terminated
+    return None
+
+
+def _message(pod: Json | None) -> str:
+    return str((_terminated(pod, names.CONTAINER_COURIER) or {}).get("message") or "")
+
+
+def _terminated_result(pod: Json | None) -> StageResult:
+    result = parse_result(_message(pod)) or StageResult()
+    stage = _terminated(pod, names.CONTAINER_STAGE)
+    if stage and stage.get("reason") == "OOMKilled" and (
+        result.failure is None or result.failure.exit_code is None
+    ):
+        return StageResult(runs=result.runs, exports=result.exports, failure=_oom())
+    return result
+
+
+def _oom() -> Failure:
+    return Failure(
+        reason=Reason.STAGE_OOM_KILLED,
+        message="the stage used more memory than its limit; raise spec.podTemplate.resources.limits.memory",
+        final=True,
+    )
+
+
+def _condition(job: Json, kind: str) -> Json | None:
+    for condition in job.get("status", {}).get("conditions") or []:
+        if condition["type"] == kind and condition["status"] == "True":
+            found: Json = condition
+            return found
+    return None
+
+
+def _phase(job: Json, pod: Json | None) -> JobPhase:
+    if _condition(job, "Failed") or _condition(job, "Complete"):
+        return JobPhase.ENDED
+    if pod is None:
+        return JobPhase.PENDING
+    if pod["status"].get("phase") in ("Succeeded", "Failed"):
+        return JobPhase.ENDED
+    if _terminated(pod, names.CONTAINER_COURIER):
+        return JobPhase.ENDED
+    running = any("running" in (s.get("state") or {}) for s in _containers(pod))
+    return JobPhase.RUNNING if running else JobPhase.PENDING
+
+
+def _death(job: Json, pod: Json | None) -> Failure:
+    """Why a Job that ended left no complete result."""
+    failed = _condition(job, "Failed")
+    if failed and failed.get("reason") == "DeadlineExceeded":
+        return Failure(
+            reason=Reason.STAGE_TIMED_OUT,
+            message="the stage ran longer than spec.stageTimeout",
+            final=True,
+        )
+    status = (pod or {}).get("status", {})
+    why = status.get("reason") or _disruption(status) or "no result"
+    detail = status.get("message") or _exits(pod) or "the pod is gone"
+    return Failure(
+        reason=Reason.STAGE_EVICTED, message=f"the pod was lost ({why}): {detail}", final=False
+    )
+
+
+def _disruption(status: Json) -> str:
+    for condition in status.get("conditions") or []:
+        if condition["type"] == "DisruptionTarget" and condition["status"] == "True":
+            return str(condition.get("reason", "DisruptionTarget"))
+    return ""
+
+
+def _exits(pod: Json | None) -> str:
+    ends = [(s["name"], (s.get("state") or {}).get("terminated")) for s in _containers(pod)]
+    return ", ".join(
+        f"container {name} ended with code {end.get('exitCode')} ({end.get('reason', '')})"
+        for name, end in ends
+        if end
+    )
+
+
+def _finished_at(job: Json, pod: Json | None) -> str:
+    courier = _terminated(pod, names.CONTAINER_COURIER)
+    if courier:
+        return str(courier.get("finishedAt") or "")
+    ended = _condition(job, "Failed") or _condition(job, "Complete")
+    return str((ended or {}).get("lastTransitionTime") or "")
+
+
+def _waiting(pod: Json | None, refusal: str) -> tuple[Reason | None, str]:
+    """Why no container runs yet, in a person's words."""
+    if pod is None:
+        return (Reason.POD_REJECTED, refusal) if refusal else (None, "")
+    for status in _containers(pod):
+        waiting = (status.get("state") or {}).get("waiting") or {}
+        reason, message = waiting.get("reason", ""), waiting.get("message", "")
+        if reason in _PULL_REASONS:
+            return Reason.STAGE_PULL_FAILED, _pull_message(status, message)
+        if reason in _CONFIG_REASONS:
+            return Reason.SECRET_NOT_FOUND, message
+    for condition in pod["status"].get("conditions") or []:
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            return Reason.STAGE_UNSCHEDULABLE, str(condition.get("message", ""))
+    return None, ""
+
+
+def _pull_message(status: Json, message: str) -> str:
+    return (
+        f"the node cannot pull {status.get('image', 'the image')}: {message}; "
+        "name a Secret with pull credentials in spec.imagePullSecrets, "
+        "or configure the registry (and its CA) in the nodes' container runtime"
+    )

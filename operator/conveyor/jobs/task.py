@@ -1,0 +1,302 @@
+"""What a Job tells its two containers.
+
+In: a `JobOrder` and where things are. Out: two JSON texts, one for the stage container (steps, no address, no credential)
+and one for the courier (inputs to fetch, blobs to push). Both are versioned; see `docs/stage-task.md` for the protocol.
+"""
+
+import base64
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from conveyor.api.errors import UserError
+from conveyor.api.names import Reason
+from conveyor.config.model import GitMapping
+from conveyor.jobs import exports
+from conveyor.jobs.manifest import CA_PATH
+from conveyor.jobs.model import Bundle, Export, JobOrder
+from conveyor.plan.image_config import apply_instruction, environment, run_command
+from conveyor.plan.model import BlockStep, BuildPlan, DockerfileBlock, GitPatch, PlannedStage
+
+Json = dict[str, object]
+
+# A single argument or variable of a process may not be longer (Linux: MAX_ARG_STRLEN, 128 KiB).
+_MAX_TASK: Final = 120 * 1024
+_PACK_FROM: Final = 4 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """Where the courier finds things; the same for all Jobs of an ImageBuild.
+
+    Attributes:
+        git: {"url", "credentials": path or None} of the project's repository, None for an inline config.
+        registry_configs: Paths of mounted docker configs.
+        commit_env: WERF_COMMIT_* variables for stapel stages.
+    """
+
+    repo: str
+    insecure: tuple[str, ...] = ()
+    mirrors: Mapping[str, str] = field(default_factory=dict)
+    git: Mapping[str, object] | None = None
+    registry_configs: tuple[str, ...] = ()
+    ca: bool = False
+    callback_url: str = ""
+    callback_token: str = ""
+    commit_env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Inputs:
+    """Inputs of one Job, numbered as they are asked for."""
+
+    items: list[Json] = field(default_factory=list)
+
+    def add(self, run: int, kind: str, **what: object) -> str:
+        file = f"in/{len(self.items)}.tar"
+        self.items.append({"run": run, "kind": kind, "file": file, **what})
+        return file
+
+
+def tasks(order: JobOrder, plan: BuildPlan, around: Surroundings) -> tuple[str, str]:
+    """Return (stage task, courier task).
+
+    Raises:
+        UserError: A task is too large for a container's environment.
+    """
+    inputs = _Inputs()
+    runs = [
+        {"layers": _layers(stage, index, order, plan, inputs)}
+        for index, stage in enumerate(order.stages)
+    ]
+    stage_task: Json = {
+        "version": 1,
+        "env": {**environment(order.parent.config), **_commit_env(order, around)},
+        "caFile": f"{CA_PATH}/ca.crt" if around.ca else None,
+        "runs": runs,
+        "exports": [_export(f"e{i}", export) for i, export in enumerate(order.exports)],
+    }
+    courier_task = _courier(order, around, inputs)
+    where = order.stages[0] if order.stages else None
+    return _pack(stage_task, where), _pack(courier_task, where)
+
+
+def _commit_env(order: JobOrder, around: Surroundings) -> Mapping[str, str]:
+    """werf sets WERF_COMMIT_* for stapel stages only; a Dockerfile knows its declared variables alone."""
+    stapel = order.stages and order.stages[0].work.block is None
+    return around.commit_env if stapel else {}
+
+
+def _courier(order: JobOrder, around: Surroundings, inputs: _Inputs) -> Json:
+    callback = {"url": around.callback_url, "token": around.callback_token}
+    return {
+        "version": 1,
+        "repo": around.repo,
+        "insecure": list(around.insecure),
+        "mirrors": dict(around.mirrors),
+        "caFile": f"{CA_PATH}/ca.crt" if around.ca else None,
+        "dockerConfig": list(around.registry_configs),
+        "git": dict(around.git) if around.git else None,
+        "inputs": inputs.items,
+        "runs": len(order.stages),
+        "exports": [f"e{index}" for index in range(len(order.exports))],
+        "callback": callback if around.callback_url else None,
+    }
+
+
+def _pack(task: Json, stage: PlannedStage | None) -> str:
+    text = json.dumps(task, separators=(",", ":"), sort_keys=True)
+    if len(text) > _PACK_FROM:
+        text = "z:" + base64.b64encode(zlib.compress(text.encode(), 9)).decode()
+    if len(text) > _MAX_TASK:
+        where = f"stage {stage.image}/{stage.name}" if stage else "export"
+        raise UserError(
+            Reason.NOT_SUPPORTED,
+            f"{where}: its commands are too long: {len(text)} bytes packed, at most {_MAX_TASK}; "
+            "put long scripts into files of the repository",
+        )
+    return text
+
+
+def _export(local: str, export: Export) -> Json:
+    if export.checksum_id:
+        return {
+            "id": local,
+            "kind": "import",
+            "add": export.add,
+            "includePaths": list(export.include),
+            "excludePaths": list(export.exclude),
+        }
+    return {"id": local, "kind": "copy", "sources": list(export.sources)}
+
+
+def _layers(
+    stage: PlannedStage, run: int, order: JobOrder, plan: BuildPlan, inputs: _Inputs
+) -> list[Json]:
+    if stage.work.block is not None:
+        return _block_layers(stage.work.block, run, order, plan, inputs)
+    return [{"steps": _stapel_steps(stage, run, order, plan, inputs)}]
+
+
+# --- stapel -----------------------------------------------------------------------------------------------------------
+
+
+def _stapel_steps(
+    stage: PlannedStage, run: int, order: JobOrder, plan: BuildPlan, inputs: _Inputs
+) -> list[Json]:
+    work = stage.work
+    steps: list[Json] = []
+    for archive in work.archives:
+        name = _single_name(archive.mapping) if archive.single else None
+        file = inputs.add(
+            run, "gitArchive", commit=archive.commit, toName=name, **_filter(archive.mapping)
+        )
+        steps.append(_unpack(file, archive.mapping, single=archive.single))
+    for patch in work.patches:
+        if patch.from_commit != patch.commit:
+            steps.append(_patch(patch, run, inputs))
+    for wanted, planned in zip(exports.exports_of(stage, plan), work.imports, strict=False):
+        file = inputs.add(run, "blob", **_blob(order.bundles[wanted.key]))
+        steps.append(
+            {
+                "op": "import",
+                "file": file,
+                "to": planned.import_.to,
+                "owner": planned.import_.owner,
+                "group": planned.import_.group,
+            }
+        )
+    if work.commands:
+        steps.append({"op": "script", "commands": list(work.commands)})
+    return steps
+
+
+def _single_name(mapping: GitMapping) -> str:
+    return mapping.to.rpartition("/")[2]
+
+
+def _filter(mapping: GitMapping) -> Json:
+    return {
+        "add": mapping.add,
+        "includePaths": list(mapping.include_paths),
+        "excludePaths": list(mapping.exclude_paths),
+    }
+
+
+def _unpack(file: str, mapping: GitMapping, *, single: bool) -> Json:
+    return {
+        "op": "unpack",
+        "file": file,
+        "to": mapping.to.rpartition("/")[0] or "/" if single else mapping.to,
+        "owner": mapping.owner,
+        "group": mapping.group,
+    }
+
+
+def _patch(patch: GitPatch, run: int, inputs: _Inputs) -> Json:
+    mapping = patch.mapping
+    name = _single_name(mapping) if patch.single else None
+    file = inputs.add(
+        run,
+        "gitPatch",
+        commit=patch.commit,
+        toName=name,
+        **{"from": patch.from_commit},
+        **_filter(mapping),
+    )
+    step = _unpack(file, mapping, single=patch.single)
+    return step | {"op": "patch", "deletesFile": f"{file}.deletes"}
+
+
+def _blob(bundle: Bundle) -> Json:
+    return {"digest": bundle.layer.digest, "size": bundle.layer.size, "gzip": True}
+
+
+# --- Dockerfile -------------------------------------------------------------------------------------------------------
+
+
+def _block_layers(
+    block: DockerfileBlock, run: int, order: JobOrder, plan: BuildPlan, inputs: _Inputs
+) -> list[Json]:
+    """One layer for every instruction that may change files; the others only move the config on."""
+    config = order.parent.config
+    layers: list[Json] = []
+    for step in block.steps:
+        config = apply_instruction(config, step)
+        task = _block_step(step, config, block, run, order, plan, inputs)
+        if task is not None:
+            layers.append({"steps": [task]})
+    return layers
+
+
+def _block_step(  # noqa: PLR0913 - the context of an instruction is this wide
+    step: BlockStep,
+    config: Mapping[str, object],
+    block: DockerfileBlock,
+    run: int,
+    order: JobOrder,
+    plan: BuildPlan,
+    inputs: _Inputs,
+) -> Json | None:
+    match step.instruction.keyword:
+        case "RUN":
+            return _run(step, config)
+        case "COPY" | "ADD":
+            file = _copy_input(step, block, run, order, plan, inputs)
+            return _copy(step, config, file)
+        case "WORKDIR":
+            return {"op": "mkdir", "path": _config(config).get("WorkingDir") or "/", "mode": 0o755}
+        case _:
+            return None
+
+
+def _config(config: Mapping[str, object]) -> Mapping[str, object]:
+    inner = config.get("config")
+    return inner if isinstance(inner, Mapping) else {}
+
+
+def _run(step: BlockStep, config: Mapping[str, object]) -> Json:
+    command = run_command(config, step)
+    return {
+        "op": "exec",
+        "argv": list(command.argv),
+        "env": dict(command.env),
+        "user": command.user,
+        "workdir": command.workdir,
+    }
+
+
+def _copy_input(  # noqa: PLR0913
+    step: BlockStep,
+    block: DockerfileBlock,
+    run: int,
+    order: JobOrder,
+    plan: BuildPlan,
+    inputs: _Inputs,
+) -> str:
+    if step.source and step.source.image:
+        return inputs.add(run, "blob", **_blob(order.bundles[exports.copy_export(step, plan).key]))
+    return inputs.add(
+        run,
+        "context",
+        commit=block.commit,
+        context=block.context,
+        dockerignore=block.dockerignore or None,
+        dockerfile=block.dockerfile,
+        sources=list(step.instruction.args[:-1]),
+    )
+
+
+def _copy(step: BlockStep, config: Mapping[str, object], file: str) -> Json:
+    flags = dict(flag.removeprefix("--").partition("=")[::2] for flag in step.instruction.flags)
+    return {
+        "op": "copy",
+        "file": file,
+        "sources": list(step.instruction.args[:-1]),
+        "dest": step.instruction.args[-1],
+        "chown": flags.get("chown", ""),
+        "chmod": flags.get("chmod", ""),
+        "workdir": _config(config).get("WorkingDir") or "/",
+    }

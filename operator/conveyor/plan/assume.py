@@ -1,0 +1,67 @@
+"""What storage would hold if a plan were built: for tests, dry runs and "what would the next commit do".
+
+In: a `BuildPlan` without Unknown stages, and a time. Out: the stages as they would be found, labels included.
+"""
+
+from collections.abc import Mapping
+
+from conveyor.plan import labels
+from conveyor.plan.facts import StageDesc, StageDigest, StageID, StageInfo
+from conveyor.plan.model import BuildPlan, ImageBase, PlannedImage, PlannedStage, StageState
+
+Stored = Mapping[StageDigest, Mapping[int, StageDesc]]
+
+
+def assume_built(plan: BuildPlan, *, timestamp: int) -> tuple[StageDesc, ...]:
+    """Return the stages that building the plan adds, all created at one time.
+
+    Two images with the same stage to build give one stored stage, as the lock of a digest guarantees.
+
+    Args:
+        plan: What is to be built.
+        timestamp: Creation time in Unix milliseconds.
+    """
+    built: dict[StageDigest, StageDesc] = {}
+    last: dict[str, StageDesc] = {}
+    for image in plan.images:
+        for stage, desc in _build(image, last, built, timestamp):
+            last[image.name] = desc
+            if stage.state is StageState.TO_BUILD:
+                built.setdefault(desc.id.digest, desc)
+    return tuple(built.values())
+
+
+def answers_for(stages: tuple[StageDesc, ...]) -> dict[StageInfo, StageDesc]:
+    """Return the answers that these stages are."""
+    return {StageInfo(id=stage.id): stage for stage in stages}
+
+
+def _build(
+    image: PlannedImage,
+    last: Mapping[str, StageDesc],
+    built: Mapping[StageDigest, StageDesc],
+    timestamp: int,
+) -> list[tuple[PlannedStage, StageDesc]]:
+    rows: list[tuple[PlannedStage, StageDesc]] = []
+    first = image.stages[0].base
+    parent = last.get(first.image) if isinstance(first, ImageBase) else None
+    for stage in image.stages:
+        if stage.digest is None:
+            break
+        desc = stage.stored or built.get(stage.digest) or _desc(stage, parent, timestamp)
+        rows.append((stage, desc))
+        parent = desc
+    return rows
+
+
+def _desc(stage: PlannedStage, parent: StageDesc | None, timestamp: int) -> StageDesc:
+    if stage.digest is None or stage.content_digest is None:
+        raise AssertionError(f"stage {stage.name} of {stage.image!r} cannot be built yet")
+    added = {**stage.work.labels, labels.CONTENT_DIGEST: stage.content_digest}
+    if parent is not None:
+        added[labels.PARENT_STAGE_ID] = str(parent.id)
+    return StageDesc(
+        id=StageID(digest=stage.digest, timestamp=timestamp),
+        manifest_digest=f"sha256:{stage.digest:0>64}",
+        labels={**(parent.labels if parent else {}), **added},
+    )

@@ -1,0 +1,138 @@
+"""The chain of stages of one image while it is being planned.
+
+In: one stage after the other, with its dependencies and work. Out: `PlannedStage`s: digest computed, stored
+stage looked up, state decided. Knows nothing about what kinds of stages there are.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from conveyor.plan import labels
+from conveyor.plan.dependencies import next_dependencies
+from conveyor.plan.digest import content_digest, stage_components, stage_digest
+from conveyor.plan.facts import ContentDigest, Facts, Question, StageDesc, StageDigest, StageID
+from conveyor.plan.inquiry import Inquiry
+from conveyor.plan.mappings import MappingCommit
+from conveyor.plan.model import (
+    Base,
+    Component,
+    PlannedStage,
+    PreviousStage,
+    StageState,
+    StageWork,
+)
+from conveyor.plan.selection import Wanted, select_stage, stage_ids
+
+
+@dataclass(frozen=True, slots=True)
+class Previous:
+    """The previous non-empty stage: what it hands on, and which stored stage it is, if any."""
+
+    digest: StageDigest
+    next_dependencies: str
+    stored: StageID | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Chain:
+    """Stages planned so far.
+
+    Attributes:
+        base: What the first stage starts from.
+        mappings: The image's git mappings; () for a Dockerfile block.
+        carried: Commit that the last stage carries, by paramshash.
+        question: What the last stage waits for; all that follow wait with it.
+    """
+
+    image: str
+    platform: str
+    base: Base
+    facts: Facts
+    inquiry: Inquiry
+    mappings: tuple[MappingCommit, ...] = ()
+    stages: list[PlannedStage] = field(default_factory=list)
+    carried: dict[str, str] = field(default_factory=dict)
+    previous: Previous | None = None
+    question: Question | None = None
+
+    def add(self, name: str, dependencies: Component, work: StageWork, *, git: bool) -> None:
+        """Plan the next stage; `git` stages carry every mapping's commit."""
+        previous = self.previous
+        components = stage_components(
+            stage=name,
+            dependencies=dependencies,
+            previous=(previous.digest, previous.next_dependencies) if previous else None,
+            platform=self.platform,
+        )
+        digest = stage_digest(components)
+        stored = self._select(name, digest, git=git)
+        self._carry(stored.labels if stored else None, git=git)
+        handed_on = next_dependencies(name, self.carried.values())
+        built = self._content(name, digest, handed_on)
+        self.previous = Previous(digest, handed_on, stored.id if stored else None)
+        self._append(
+            PlannedStage(
+                image=self.image,
+                name=name,
+                state=StageState.CACHED if stored else StageState.TO_BUILD,
+                base=self._base(),
+                work=work,
+                digest=digest,
+                content_digest=_labelled(stored) if stored else built,
+                stored=stored,
+                components=components,
+            )
+        )
+
+    def add_unknown(self, name: str, work: StageWork, question: Question, *, git: bool) -> None:
+        """Plan a stage whose digest waits for an answer that only building brings."""
+        self.question = question
+        self._carry(None, git=git)
+        self._append(
+            PlannedStage(
+                image=self.image,
+                name=name,
+                state=StageState.UNKNOWN,
+                base=self._base(),
+                work=work,
+                question=question,
+            )
+        )
+
+    def _select(self, name: str, digest: StageDigest, *, git: bool) -> StageDesc | None:
+        timestamps: Sequence[int] = self.facts.stages.get(digest, ())
+        if not timestamps:
+            return None
+        commits = [item.commit for item in self.mappings]
+        wanted = Wanted(
+            content=self._content(name, digest, next_dependencies(name, commits)),
+            parent=self.previous.stored if self.previous else None,
+            mappings=self.mappings if git else (),
+        )
+        return select_stage(self.inquiry, stage_ids(digest, timestamps), wanted)
+
+    def _carry(self, stored: Mapping[str, str] | None, *, git: bool) -> None:
+        """A stored stage carries what its labels say; one to be built is brought to the wanted commits."""
+        for item in self.mappings:
+            if stored is not None:
+                commit = labels.commit_of(stored, item.paramshash)
+                if commit:
+                    self.carried[item.paramshash] = commit
+            elif git:
+                self.carried[item.paramshash] = item.commit
+
+    def _content(self, name: str, digest: StageDigest, handed_on: str) -> ContentDigest:
+        return content_digest(
+            stage=name, digest=digest, next_dependencies=handed_on, platform=self.platform
+        )
+
+    def _base(self) -> Base:
+        return PreviousStage() if self.stages else self.base
+
+    def _append(self, stage: PlannedStage) -> None:
+        self.stages.append(stage)
+
+
+def _labelled(stored: StageDesc) -> ContentDigest:
+    # Computing it would be wrong: the stored stage may carry an older commit.
+    return ContentDigest(stored.labels[labels.CONTENT_DIGEST])

@@ -1,0 +1,152 @@
+"""What each stage of a stapel image depends on, as named arguments.
+
+In: the image, its mappings at their commits, answers. Out: the `StageDependencies` argument of a stage
+digest, with its parts (werf: GetDependencies), and nextStageDependencies. Patches and import checksums come as
+arguments: asking for them is the walk's business.
+"""
+
+import posixpath
+from collections.abc import Iterable, Mapping, Sequence
+
+from conveyor.api.errors import UserError
+from conveyor.api.names import Reason
+from conveyor.config.model import DockerInstructions, Mount, Shell, StapelImage, UserStageName
+from conveyor.plan.digest import hashed, named, sha256_args, sha256_concat
+from conveyor.plan.facts import BaseImage, BaseImageInfo
+from conveyor.plan.inquiry import Inquiry
+from conveyor.plan.mappings import MappingCommit
+from conveyor.plan.model import Component, PlannedImport
+from conveyor.plan.stages import GIT_STAGES, GIT_USER_STAGES, versions_of
+
+PATCH_UNIT = 1024 * 1024
+"""Bytes of patch from which gitCache exists, and the step in which its digest changes."""
+
+_LABEL = "StageDependencies"
+
+
+def from_dependencies(
+    image: StapelImage, *, base: str, build_cache_version: str, base_id: str = ""
+) -> Component:
+    """Return what `from` depends on.
+
+    Args:
+        image: The image.
+        base: `scratch`, the content digest of an internal base, or the reference as written.
+        build_cache_version: `build.cacheVersion`, which the image's own replaces.
+        base_id: Image id of the base in its registry, only with `fromLatest`.
+    """
+    optional = (
+        ("CacheVersion", image.cache_version or build_cache_version),
+        ("FromCacheVersion", image.from_cache_version),
+        ("BaseImageID", base_id),
+    )
+    parts = [named(label, value) for label, value in optional if value]
+    parts += [part for mount in image.mounts for part in _mount(mount)]
+    return hashed(_LABEL, [*parts, named("Base", base)])
+
+
+def latest_base_id(image: StapelImage, platform: str, inquiry: Inquiry) -> str:
+    """Return the id of the base image in its registry, "" unless `fromLatest` asks for it."""
+    if not image.from_latest or image.base_internal:
+        return ""
+    question = BaseImageInfo(reference=image.base, platform=platform)
+    found = inquiry.need(question, BaseImage)
+    if not found.id:
+        raise UserError(Reason.NOT_SUPPORTED, f"{image.at}: fromLatest: the base image has no id")
+    return found.id
+
+
+def user_dependencies(
+    image: StapelImage,
+    stage: UserStageName,
+    mappings: Sequence[MappingCommit],
+    inquiry: Inquiry,
+) -> Component:
+    """Return what a user stage depends on: its commands, and the files it declares to depend on."""
+    builder = _builder(image.shell or Shell(), stage)
+    if stage not in GIT_USER_STAGES:
+        return Component(label=_LABEL, value=builder.value, parts=builder.parts)
+    files = [_declared_files(item, stage, inquiry) for item in mappings]
+    return hashed(_LABEL, [builder, hashed("GitMappingsStageDependencies", files)])
+
+
+def archive_dependencies(mappings: Iterable[MappingCommit]) -> Component:
+    """Return what `gitArchive` depends on: which mappings there are, not what they contain."""
+    hashes = sorted(item.paramshash for item in mappings)
+    return hashed(_LABEL, [named("ParamsHash", value) for value in hashes])
+
+
+def cache_dependencies(size: int) -> Component:
+    """Return what `gitCache` depends on: the size of the patch in whole MiB."""
+    return hashed(_LABEL, [named("PatchSizeMiB", str(size // PATCH_UNIT))])
+
+
+def patch_dependencies(texts: Iterable[str]) -> Component:
+    """Return what `gitLatestPatch` depends on: the text of each mapping's patch, "" if unchanged."""
+    return hashed(_LABEL, [named("Patch", text) for text in texts])
+
+
+def import_dependencies(imports: Iterable[PlannedImport]) -> Component:
+    """Return what a `dependencies*` stage depends on: the files and where they go."""
+    parts: list[Component] = []
+    for item in imports:
+        of = item.import_
+        values = (
+            ("ImportChecksum", item.checksum),
+            ("To", of.to),
+            ("Group", of.group),
+            ("Owner", of.owner),
+        )
+        parts += [named(label, value) for label, value in values]
+    return hashed(_LABEL, parts)
+
+
+def instructions_dependencies(docker: DockerInstructions) -> Component:
+    """Return what `dockerInstructions` depends on; unset values count as empty text."""
+    parts = [named("ExactValues", "exact-values:::")] if docker.exact_values else []
+    parts += [named("Volume", value) for value in docker.volumes]
+    parts += [named("Expose", value) for value in docker.expose]
+    parts += [*_pairs("Env", docker.env), *_pairs("Label", docker.labels)]
+    last = (
+        ("Cmd", docker.cmd),
+        ("Entrypoint", docker.entrypoint),
+        ("Workdir", docker.workdir),
+        ("User", docker.user),
+        ("HealthCheck", docker.healthcheck),
+    )
+    return hashed(_LABEL, [*parts, *(named(label, value) for label, value in last)])
+
+
+def next_dependencies(stage: str, commits: Iterable[str]) -> str:
+    """Return what a stage hands to the digest of its successor: the commits it carries."""
+    return sha256_args(*sorted(commits)) if stage in GIT_STAGES else ""
+
+
+def _builder(shell: Shell, stage: UserStageName) -> Component:
+    """The builder checksum; commands count as raw text, blanks and comments included."""
+    parts = [named("Command", command) for command in shell.commands.get(stage, ())]
+    versions = versions_of(shell, stage)
+    if versions:
+        parts.append(hashed("CacheVersion", [named("Version", value) for value in versions]))
+    return hashed("BuilderChecksum", parts)
+
+
+def _declared_files(item: MappingCommit, stage: str, inquiry: Inquiry) -> Component:
+    """Checksum of a mapping's `stageDependencies`; a glob that matches nothing adds nothing."""
+    globs = item.mapping.stage_dependencies.get(stage, ())
+    parts = [named(glob, inquiry.need(item.checksum(glob), str)) for glob in globs]
+    value = sha256_concat(*(part.value for part in parts)) if globs else ""
+    return Component(label=f"git.add: /{item.mapping.add}", value=value, parts=tuple(parts))
+
+
+def _mount(mount: Mount) -> list[Component]:
+    return [
+        named("MountFrom", posixpath.normpath(mount.from_path)),
+        named("MountTo", posixpath.normpath(mount.to)),
+        named("MountType", mount.type),
+    ]
+
+
+def _pairs(label: str, values: Mapping[str, str]) -> list[Component]:
+    ordered = sorted(values.items())
+    return [named(label, text) for pair in ordered for text in pair]

@@ -1,0 +1,257 @@
+"""Planning a Dockerfile image: which FROM blocks are built, from what, with which digest and steps.
+
+In: a `DockerfileImage` and `Facts`. Out: a `BlockPlan` for every block that the target needs
+(BuildKit: only what is reachable through FROM and COPY --from), in the order of the file, or the
+questions that are open. Every block has the digest that werf would give an image with this block as
+target.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from conveyor.config.dockerfile import Block, Instruction
+from conveyor.config.dockerfile_blocks import base_block, source_block
+from conveyor.config.dockerfile_model import NOT_SUPPORTED
+from conveyor.config.dockerfile_patterns import has_wildcard
+from conveyor.config.model import DockerfileImage
+from conveyor.plan.dockerfile_args import expanded, normal_platform
+from conveyor.plan.dockerfile_digest import BlockDigests, ContextFiles, missing_sources
+from conveyor.plan.dockerfile_source import (
+    OWN,
+    Progress,
+    Source,
+    check_reference,
+    copies_from,
+    read_source,
+    references,
+)
+from conveyor.plan.dockerfile_steps import BaseUnknownError, Scope, StepMaker, refuse_triggers
+from conveyor.plan.facts import BaseImage, BaseImageInfo, ContextChecksum, Facts, Question
+from conveyor.plan.model import (
+    Base,
+    BlockStep,
+    Component,
+    CopySource,
+    DockerfileBlock,
+    ExternalBase,
+    ImageBase,
+    ScratchBase,
+)
+
+SCRATCH = "scratch"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockPlan:
+    """One FROM block to be built.
+
+    Attributes:
+        name: Planned image name: the image's own for the target, IMAGE/stage/NAME or IMAGE/stageN
+            for the others.
+        digest_components: Hashed (SHA-256 over their values joined with `:::`) they are werf's
+            stageDependencies.
+        depends_on: Names of the blocks it starts from or copies from.
+    """
+
+    name: str
+    digest_components: tuple[Component, ...]
+    block: DockerfileBlock
+    base: Base
+    depends_on: tuple[str, ...]
+
+
+def plan_dockerfile(
+    image: DockerfileImage,
+    facts: Facts,
+    *,
+    project_dir: str,
+    project: str,
+    dependency_args: Mapping[str, str] | None = None,
+    platform: str = "linux/amd64",
+) -> tuple[BlockPlan, ...] | frozenset[Question]:
+    """Plan the blocks that the image's target needs, or return the open questions.
+
+    Args:
+        image: The image.
+        facts: `commit`, and answers to FileText, ContextChecksum and BaseImageInfo.
+        project_dir: Directory of werf.yaml inside the repository, "" for the root.
+        project: Project name, for messages.
+        dependency_args: Build args that `dependencies` hand over; they win over the image's own.
+        platform: What is built; a FROM --platform must say the same.
+
+    Raises:
+        UserError: InvalidDockerfile or NotSupported with file and line.
+    """
+    progress = Progress(facts)
+    given = {**image.args, **(dependency_args or {})}
+    source = read_source(
+        image, progress, f"{project}: image {image.name!r}", project_dir, given, platform
+    )
+    if source is None:
+        return frozenset(progress.questions)
+    digests = BlockDigests(source.parsed, source.args, image.add_host)
+    maker = StepMaker(source.parsed, source.args)
+    plans = [_plan_block(source, block, digests, maker, progress) for block in _needed(source)]
+    done = tuple(plan for plan in plans if plan is not None)
+    return frozenset(progress.questions) if progress.questions else done
+
+
+def _needed(source: Source) -> list[Block]:
+    found, waiting = {source.target.index}, [source.target]
+    while waiting:
+        for other in references(source, waiting.pop()):
+            if other.index not in found:
+                found.add(other.index)
+                waiting.append(other)
+    return [source.parsed.blocks[index] for index in sorted(found)]
+
+
+def _plan_block(
+    source: Source,
+    block: Block,
+    digests: BlockDigests,
+    maker: StepMaker,
+    progress: Progress,
+) -> BlockPlan | None:
+    _check_platform(source, block)
+    base = _base(source, block)
+    components = _components(source, block, digests, progress)
+    steps = _steps(source, block, base, maker, progress)
+    if components is None or steps is None:
+        return None
+    start = Instruction(
+        keyword="FROM", args=(source.base(block),), original=f"FROM {block.base}", line=block.line
+    )
+    names = (source.name(other) for other in references(source, block))
+    return BlockPlan(
+        name=source.name(block),
+        digest_components=components,
+        block=DockerfileBlock(
+            steps=(BlockStep(instruction=start), *steps),
+            context=source.context,
+            dockerfile=source.image.dockerfile,
+            dockerignore=source.dockerignore,
+            commit=source.commit,
+        ),
+        base=base,
+        depends_on=tuple(dict.fromkeys(names)),
+    )
+
+
+def _check_platform(source: Source, block: Block) -> None:
+    if not block.platform:
+        return
+    wanted = expanded(source.parsed, block.line, block.platform, source.args.outer)
+    if normal_platform(wanted) != normal_platform(source.platform):
+        text = (
+            f"FROM --platform={wanted or block.platform} is not supported for an image of "
+            f"{source.platform}; leave --platform out"
+        )
+        raise source.parsed.error(block.line, text, reason=NOT_SUPPORTED)
+
+
+def _base(source: Source, block: Block) -> Base:
+    reference = source.base(block)
+    found = base_block(source.parsed, block, reference)
+    if found is not None:
+        return ImageBase(image=source.name(found))
+    if reference == SCRATCH:
+        return ScratchBase()
+    check_reference(source, block.line, "FROM", reference)
+    return ExternalBase(reference=reference)
+
+
+def _components(
+    source: Source, block: Block, digests: BlockDigests, progress: Progress
+) -> tuple[Component, ...] | None:
+    components: list[Component] = []
+    complete = True
+    for item in digests.items(block):
+        if isinstance(item, Component):
+            components.append(item)
+            continue
+        question = _context_question(source, item)
+        checksum = progress.answer(question)
+        if not isinstance(checksum, str):
+            complete = False
+            continue
+        if not checksum and all(_is_plain(path) for path in item.sources):
+            raise missing_sources(source.parsed, item)
+        components.append(item.component(checksum))
+    if source.image.cache_version:
+        version = source.image.cache_version
+        components.append(Component(label="ImageCacheVersion", value=version))
+    return tuple(components) if complete else None
+
+
+def _is_plain(path: str) -> bool:
+    return path != "." and not has_wildcard(path)
+
+
+def _context_question(source: Source, files: ContextFiles) -> ContextChecksum:
+    return ContextChecksum(
+        repo=OWN,
+        commit=source.commit,
+        context=source.context,
+        dockerfile=source.image.dockerfile,
+        dockerignore=source.dockerignore,
+        sources=files.sources,
+    )
+
+
+def _steps(
+    source: Source, block: Block, base: Base, maker: StepMaker, progress: Progress
+) -> tuple[BlockStep, ...] | None:
+    scope = _scope(source, block, base, progress)
+    try:
+        steps, after = maker.steps(block, scope, _copy_sources(source, block))
+    except BaseUnknownError:
+        root = progress.roots[block.index]
+        progress.questions.add(BaseImageInfo(reference=root, platform=source.platform))
+        progress.scopes[block.index] = Scope.of_image(None)
+        return None
+    progress.scopes[block.index] = after
+    return steps
+
+
+def _scope(source: Source, block: Block, base: Base, progress: Progress) -> Scope:
+    """Return the variables that the base hands over; incomplete while its environment is unknown."""
+    if isinstance(base, ScratchBase):
+        progress.roots[block.index] = SCRATCH
+        return Scope.of_image(())
+    found = base_block(source.parsed, block, source.base(block))
+    if found is not None:
+        triggers = [one.args[0] for one in found.instructions if one.keyword == "ONBUILD"]
+        _refuse(source, block, triggers)
+        progress.roots[block.index] = progress.roots[found.index]
+        return progress.scopes[found.index]
+    progress.roots[block.index] = source.base(block)
+    question = BaseImageInfo(reference=source.base(block), platform=source.platform)
+    answer = progress.facts.answers.get(question)
+    if not isinstance(answer, BaseImage):
+        return Scope.of_image(None)
+    _refuse(source, block, _texts(answer.config.get("OnBuild")))
+    return Scope.of_image(_texts(answer.config.get("Env")))
+
+
+def _refuse(source: Source, block: Block, triggers: list[str]) -> None:
+    error = refuse_triggers(source.parsed, block, source.base(block), triggers)
+    if error is not None:
+        raise error
+
+
+def _copy_sources(source: Source, block: Block) -> dict[str, CopySource]:
+    sources: dict[str, CopySource] = {}
+    for instruction in copies_from(block):
+        name = instruction.flag("from")
+        found = source_block(source.parsed, block, name)
+        if found is None:
+            check_reference(source, instruction.line, "COPY --from", name)
+            sources[name] = CopySource(image=name, external=True)
+        else:
+            sources[name] = CopySource(image=source.name(found))
+    return sources
+
+
+def _texts(value: object) -> list[str]:
+    return [str(one) for one in value] if isinstance(value, list | tuple) else []

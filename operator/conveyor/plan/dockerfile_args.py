@@ -1,0 +1,112 @@
+"""Build arguments of a Dockerfile: given ones, predefined ones, and those before the first FROM.
+
+In: a `Dockerfile`, the arguments given in werf.yaml and the platform. Out: values by name, as
+Docker resolves them
+(moby/buildkit: dockerfile2llb buildMetaArgs, defaultArgs) or, where werf hashes them, as werf does.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from conveyor.api.errors import UserError
+from conveyor.config.dockerfile import Dockerfile, Instruction
+from conveyor.config.dockerfile_words import ExpansionError, expand_word
+
+_PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
+_ARCHITECTURES = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "i386": "386"}
+_OSES = ("linux", "windows", "darwin", "freebsd")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arguments:
+    """What ARG instructions resolve against.
+
+    Attributes:
+        given: From werf.yaml; a value of a dependency is among them and was preferred.
+        outer: Values of the global ARGs and the predefined platform arguments.
+        werf_outer: The same as werf hashes them: an ARG without value is empty instead of unset.
+    """
+
+    given: Mapping[str, str]
+    outer: Mapping[str, str]
+    werf_outer: Mapping[str, str]
+
+
+def arguments(parsed: Dockerfile, given: Mapping[str, str], platform: str) -> Arguments:
+    """Resolve what stands before the first FROM.
+
+    Raises:
+        UserError: InvalidDockerfile with the line of an ARG whose default cannot be expanded.
+    """
+    predefined = platform_arguments(platform)
+    outer = {name: given.get(name, value) for name, value in predefined.items()}
+    werf: dict[str, str] = {}
+    for instruction in parsed.args:
+        for name, default in declared(instruction):
+            _resolve(parsed, instruction, name, default, given, outer)
+            _resolve(parsed, instruction, name, default or "", given, werf)
+    return Arguments(given=given, outer=outer, werf_outer={**predefined, **werf})
+
+
+def declared(instruction: Instruction) -> tuple[tuple[str, str | None], ...]:
+    """Return names and defaults of an ARG; None for a name without `=`."""
+    words = (word.partition("=") for word in instruction.args)
+    return tuple((name, value if equals else None) for name, equals, value in words)
+
+
+def platform_arguments(platform: str) -> dict[str, str]:
+    """Return BUILD* and TARGET*; stages are built on nodes of their own platform, so both are equal."""
+    system, _, rest = platform.partition("/")
+    architecture, _, variant = rest.partition("/")
+    parts = {"PLATFORM": platform, "OS": system, "ARCH": architecture, "VARIANT": variant}
+    return {f"{who}{key}": value for who in ("BUILD", "TARGET") for key, value in parts.items()}
+
+
+def proxy_environment(given: Mapping[str, str]) -> dict[str, str]:
+    """Return the proxy variables every RUN gets without declaring them, in both spellings."""
+    found: dict[str, str] = {}
+    for name, value in given.items():
+        if name.lower() in _PROXIES and value:
+            found |= {name.upper(): value, name.lower(): value}
+    return found
+
+
+def normal_platform(text: str) -> str:
+    """Return `os/arch[/variant]` in the usual spelling: `aarch64` is linux/arm64, arm64/v8 is arm64."""
+    parts = text.lower().split("/")
+    if parts[0] not in _OSES:
+        parts.insert(0, "linux")
+    parts[1:2] = [_ARCHITECTURES.get(part, part) for part in parts[1:2]]
+    if parts[1:] in (["arm64", "v8"], ["amd64", "v1"]):
+        parts.pop()
+    return "/".join(parts)
+
+
+def expanded(
+    parsed: Dockerfile, line: int, word: str, values: Mapping[str, str], *, escape: str = ""
+) -> str:
+    """Expand a word; a failure becomes the UserError that names the line."""
+    try:
+        return expand_word(word, values, escape=escape or parsed.escape)
+    except ExpansionError as problem:
+        raise expansion_error(parsed, line, word, problem) from None
+
+
+def expansion_error(parsed: Dockerfile, line: int, word: str, problem: Exception) -> UserError:
+    """Return the error for a word that cannot be expanded."""
+    shown = word if len(word) <= 80 else word[:77] + "…"
+    return parsed.error(line, f"cannot expand {shown!r}: {problem}")
+
+
+def _resolve(
+    parsed: Dockerfile,
+    instruction: Instruction,
+    name: str,
+    default: str | None,
+    given: Mapping[str, str],
+    values: dict[str, str],
+) -> None:
+    if name in given:
+        values[name] = given[name]
+    elif default is not None:
+        values[name] = expanded(parsed, instruction.line, default, values)

@@ -1,0 +1,191 @@
+"""What a FROM block's digest is made of, exactly as werf 2.x makes it.
+
+In: a `Dockerfile`, its arguments and the answers about context files. Out: for each block the list
+of components whose values, joined and hashed, are werf's stageDependencies for an image with that
+block as target
+(werf: pkg/build/stage/full_dockerfile.go; werf-semantics 4.10). werf expands every instruction by
+Docker's word rules with its own idea of the variables: a stage's ARGs win over its ENVs, the base
+image's ENV is not known, and an unknown variable is empty.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from conveyor.api.errors import UserError
+from conveyor.config.dockerfile import Block, Dockerfile, Instruction
+from conveyor.config.dockerfile_blocks import base_block, source_block
+from conveyor.config.dockerfile_words import ExpansionError, expand_word
+from conveyor.config.dockerignore import context_source
+from conveyor.plan.digest import sha256_args
+from conveyor.plan.dockerfile_args import Arguments, declared, expanded
+from conveyor.plan.model import Component
+
+MAX_COMPONENTS = 100_000
+_ESCAPE = "\\"  # werf hashes with the default escape character whatever the file says
+_SHELL_TEXT = frozenset({"RUN", "CMD", "ENTRYPOINT", "HEALTHCHECK", "SHELL", "MAINTAINER"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContextFiles:
+    """A component that is not known yet: the checksum of the files that one COPY or ADD names."""
+
+    keyword: str
+    sources: tuple[str, ...]
+    line: int
+
+    def component(self, checksum: str) -> Component:
+        """Return the component for the ls-tree checksum (64 hex, "" when nothing matches)."""
+        label = f"{self.keyword} files: {' '.join(self.sources)}"
+        return Component(label=label, value=sha256_args(checksum))
+
+
+Item = Component | ContextFiles
+
+
+@dataclass(slots=True)
+class _Variables:
+    """Variables of one block as werf sees them while it goes through the instructions."""
+
+    args: dict[str, str] = field(default_factory=dict)
+    envs: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def merged(self) -> Mapping[str, str]:
+        return {**self.envs, **self.args}
+
+
+class BlockDigests:
+    """Component lists of the blocks of one Dockerfile, made when they are asked for."""
+
+    def __init__(self, parsed: Dockerfile, args: Arguments, add_host: Sequence[str]) -> None:
+        self._parsed = parsed
+        self._args = args
+        self._hosts = [Component(label="AddHost", value=host) for host in add_host]
+        self._own: dict[int, list[Item]] = {}
+        self._full: dict[int, list[Item]] = {}
+
+    def items(self, block: Block) -> Sequence[Item]:
+        """Return the block's own items, then those of the blocks that it is built from.
+
+        Raises:
+            UserError: InvalidDockerfile: something cannot be expanded, or blocks copy from each
+                other so often that
+                the list exceeds 100,000 items.
+        """
+        for index in sorted(self._reached(block)):
+            if index not in self._full:
+                self._full[index] = self._make(self._parsed.blocks[index])
+        return self._full[block.index]
+
+    def _reached(self, block: Block) -> set[int]:
+        found, waiting = {block.index}, [block]
+        while waiting:
+            current = waiting.pop()
+            for other in self._included(current):
+                if other.index < current.index and other.index not in found:
+                    found.add(other.index)
+                    waiting.append(other)
+        return found
+
+    def _make(self, block: Block) -> list[Item]:
+        result = list(self._own_items(block))
+        for other in self._included(block):
+            # werf goes through the blocks once, in order: a later one has only its own items yet.
+            earlier = other.index < block.index
+            result += self._full[other.index] if earlier else self._own_items(other)
+            if len(result) > MAX_COMPONENTS:
+                text = f"stages build on each other in more than {MAX_COMPONENTS} ways"
+                raise self._parsed.error(block.line, text)
+        return result
+
+    def _included(self, block: Block) -> Iterator[Block]:
+        base = self._base(block)
+        real = base_block(self._parsed, block, base)
+        for other in self._parsed.blocks:
+            # werf compares the reference as written; one made of variables names a block just as well.
+            if other.index != block.index and (other.name == block.base or other == real):
+                yield other
+        for instruction in block.instructions:
+            source = instruction.flag("from") if instruction.keyword == "COPY" else ""
+            found = source_block(self._parsed, block, source) if source else None
+            if found is not None:
+                yield found
+
+    def _own_items(self, block: Block) -> list[Item]:
+        if block.index not in self._own:
+            items: list[Item] = list(self._hosts)
+            items.append(Component(label="FROM", value=self._base(block)))
+            variables = _Variables()
+            for instruction in block.instructions:
+                items += self._instruction(instruction, variables)
+            self._own[block.index] = items
+        return self._own[block.index]
+
+    def _base(self, block: Block) -> str:
+        outer = self._args.werf_outer
+        base = expanded(self._parsed, block.line, block.base, outer, escape=_ESCAPE)
+        if not base:
+            text = f"FROM {block.base} is empty; give its ARG a value or a default"
+            raise self._parsed.error(block.line, text)
+        return base
+
+    def _instruction(self, instruction: Instruction, variables: _Variables) -> list[Item]:
+        keyword, line = instruction.keyword, instruction.line
+        if keyword == "ARG":
+            return self._arg(instruction, variables)
+        if keyword == "ENV":
+            return self._env(instruction, variables)
+        if keyword == "ONBUILD":
+            return [Component(label=keyword, value=instruction.args[0])]
+        if keyword not in ("COPY", "ADD"):
+            return [Component(label=keyword, value=self._text(instruction, variables))]
+        items: list[Item] = [Component(label=keyword, value=instruction.original)]
+        if not instruction.flag("from"):
+            words = (self._word(line, word, variables) for word in instruction.args[:-1])
+            sources = tuple(map(context_source, words))
+            items.append(ContextFiles(keyword=keyword, sources=sources, line=line))
+        return items
+
+    def _arg(self, instruction: Instruction, variables: _Variables) -> list[Item]:
+        items: list[Item] = []
+        for written, default in declared(instruction):
+            name = self._word(instruction.line, written, variables)
+            if name in self._args.given:
+                value = self._args.given[name]
+            elif not default:
+                value = self._args.werf_outer.get(name, "")
+            else:
+                value = self._word(instruction.line, default, variables)
+            variables.args[name] = value
+            items.append(Component(label="ARG", value=f"ARG {name}={value}"))
+        return items
+
+    def _env(self, instruction: Instruction, variables: _Variables) -> list[Item]:
+        items: list[Item] = []
+        for written, text in instruction.pairs:
+            name = self._word(instruction.line, written, variables)
+            value = self._word(instruction.line, text, variables)
+            variables.envs[name] = value
+            items.append(Component(label="ENV", value=f"ENV {name}={value}"))
+        return items
+
+    def _text(self, instruction: Instruction, variables: _Variables) -> str:
+        if instruction.keyword not in _SHELL_TEXT:
+            return self._word(instruction.line, instruction.original, variables)
+        try:
+            return expand_word(instruction.original, variables.merged, escape=_ESCAPE)
+        except ExpansionError:
+            # Text for a shell that is no Dockerfile word, `${x^^}` say: werf fails, Docker builds it.
+            return instruction.original
+
+    def _word(self, line: int, word: str, variables: _Variables) -> str:
+        return expanded(self._parsed, line, word, variables.merged, escape=_ESCAPE)
+
+
+def missing_sources(parsed: Dockerfile, files: ContextFiles) -> UserError:
+    """Return the error for a COPY whose sources are not in the commit."""
+    names = ", ".join(files.sources)
+    text = (
+        f"{files.keyword}: {names} is not in the build context (the commit, without ignored files)"
+    )
+    return parsed.error(files.line, text)

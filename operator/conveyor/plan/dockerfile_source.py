@@ -1,0 +1,152 @@
+"""The Dockerfile of an image: found at the commit, parsed, and its references resolved.
+
+In: a `DockerfileImage` and answers. Out: `Source`: the parsed file with its arguments, target and
+ignore text, and which block each FROM and COPY --from means. Questions that are open are noted in
+`Progress`.
+"""
+
+import posixpath
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from conveyor.api.errors import UserError
+from conveyor.config.dockerfile import Block, Dockerfile, Instruction, parse_dockerfile
+from conveyor.config.dockerfile_blocks import (
+    base_block,
+    block_image_name,
+    source_block,
+    target_block,
+)
+from conveyor.config.dockerfile_model import INVALID
+from conveyor.config.dockerignore import effective_dockerignore
+from conveyor.config.model import DockerfileImage
+from conveyor.plan.dockerfile_args import Arguments, arguments, expanded
+from conveyor.plan.dockerfile_steps import Scope
+from conveyor.plan.facts import Answer, Facts, FileText, Question
+
+OWN = "own"
+_REFERENCE = re.compile(
+    r"^(?:[A-Za-z0-9][A-Za-z0-9.\-]*(?::[0-9]+)?/|\[[0-9A-Fa-f:]+\](?::[0-9]+)?/)?"
+    r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*"
+    r"(?::[A-Za-z0-9_][A-Za-z0-9_.\-]{0,127})?(?:@sha256:[0-9a-f]{64})?$"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """The Dockerfile of an image and where it lies."""
+
+    image: DockerfileImage
+    parsed: Dockerfile
+    args: Arguments
+    target: Block
+    platform: str
+    context: str
+    dockerignore: str
+    commit: str
+
+    def name(self, block: Block) -> str:
+        """Return the planned image's name of a block."""
+        return block_image_name(self.parsed, block, self.image.name, self.target)
+
+    def base(self, block: Block) -> str:
+        """Return the FROM reference with its variables replaced; an empty one is an error."""
+        base = expanded(self.parsed, block.line, block.base, self.args.outer)
+        if not base:
+            text = f"FROM {block.base} is empty; give its ARG a value or a default"
+            raise self.parsed.error(block.line, text)
+        return base
+
+
+@dataclass(slots=True)
+class Progress:
+    """What is known so far, and what has to be asked.
+
+    Attributes:
+        scopes: Variables after each block that was looked at, by index.
+        roots: The outside image at the bottom of each block's chain of FROMs, by index.
+    """
+
+    facts: Facts
+    questions: set[Question] = field(default_factory=set)
+    scopes: dict[int, Scope] = field(default_factory=dict)
+    roots: dict[int, str] = field(default_factory=dict)
+
+    def answer(self, question: Question) -> Answer:
+        """Return the answer, and note the question when there is none; None is an answer, too."""
+        if question not in self.facts.answers:
+            self.questions.add(question)
+        return self.facts.answers.get(question)
+
+
+def read_source(
+    image: DockerfileImage,
+    progress: Progress,
+    where: str,
+    project_dir: str,
+    given: Mapping[str, str],
+    platform: str,
+) -> Source | None:
+    """Find and parse the image's Dockerfile and its ignore file; None while questions are open.
+
+    `where` begins the messages that have no line: project and image. Raises as `plan_dockerfile`.
+    """
+    commit = progress.facts.commit
+    if not commit:
+        problem = f"{where}: a Dockerfile is read from git, and this config has no repository"
+        raise UserError(INVALID, problem)
+    context = _inside(where, "context", posixpath.join(project_dir, image.context))
+    path = _inside(where, "dockerfile", posixpath.join(context, image.dockerfile))
+    candidates = (f"{path}.dockerignore", posixpath.join(context, ".dockerignore"))
+    text, *ignores = (
+        progress.answer(FileText(repo=OWN, commit=commit, path=file))
+        for file in (path, *candidates)
+    )
+    if progress.questions:
+        return None
+    if not isinstance(text, str):
+        raise UserError(INVALID, f"{where}: there is no file {path} in commit {commit}")
+    ignored = ""
+    for file, ignore in zip(candidates, ignores, strict=True):
+        if isinstance(ignore, str):
+            ignored = effective_dockerignore(ignore, image.dockerfile, file=file)
+            break
+    parsed = parse_dockerfile(text, file=path)
+    return Source(
+        image=image,
+        parsed=parsed,
+        args=arguments(parsed, given, platform),
+        target=target_block(parsed, image.target),
+        platform=platform,
+        context=context,
+        dockerignore=ignored,
+        commit=commit,
+    )
+
+
+def _inside(where: str, key: str, path: str) -> str:
+    """Return the clean path relative to the repository; "" is its root."""
+    cleaned = posixpath.normpath(path or ".")
+    if cleaned.startswith(("../", "/")) or cleaned == "..":
+        raise UserError(INVALID, f"{where}: {key} {path!r} lies outside the repository")
+    return "" if cleaned == "." else cleaned
+
+
+def references(source: Source, block: Block) -> list[Block]:
+    """Return the blocks that a block starts from and copies from, in this order."""
+    base = base_block(source.parsed, block, source.base(block))
+    copied = (source_block(source.parsed, block, one.flag("from")) for one in copies_from(block))
+    return [other for other in (base, *copied) if other is not None]
+
+
+def copies_from(block: Block) -> list[Instruction]:
+    """Return the block's COPY --from instructions."""
+    return [one for one in block.instructions if one.keyword == "COPY" and one.flag("from")]
+
+
+def check_reference(source: Source, line: int, what: str, reference: str) -> None:
+    """Check that a name that is no block is an image reference; UserError with the line."""
+    if len(reference) > 1024 or not _REFERENCE.match(reference):
+        text = f"{what} {reference[:80]!r} is neither an earlier stage nor an image reference"
+        raise source.parsed.error(line, text)

@@ -1,0 +1,240 @@
+"""Instructions of a FROM block with their variables replaced, as a builder executes them.
+
+In: a block, the variables that its base hands over, and the build arguments. Out: `BlockStep`s and
+the variables for blocks that start from this one. Docker's (BuildKit's) rules: ENV and ARG are one
+list of variables in which the later one wins, only ENV reaches the image, both are handed on to
+blocks that start from this one, the text of RUN, CMD and ENTRYPOINT is left to the shell.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from conveyor.api.errors import UserError
+from conveyor.config.dockerfile import Block, Dockerfile, Instruction
+from conveyor.config.dockerfile_check import check_context_source, unsupported_add_source
+from conveyor.config.dockerfile_model import NOT_SUPPORTED
+from conveyor.config.dockerfile_patterns import has_wildcard, name_regex
+from conveyor.config.dockerfile_values import check_mode, check_signal, parse_port
+from conveyor.config.dockerfile_words import ExpansionError, expand_word_seen, expand_words
+from conveyor.plan.dockerfile_args import (
+    Arguments,
+    declared,
+    expansion_error,
+    proxy_environment,
+)
+from conveyor.plan.model import BlockStep, CopySource
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+MAX_TOTAL = 16 * 1024 * 1024
+_SINGLE_HEREDOC = re.compile(r"^\d*<<(-?)\s*[^<]*$")
+
+
+class BaseUnknownError(Exception):
+    """A word needs the environment of a base image that nobody has looked at yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """Variables in force.
+
+    Attributes:
+        values: ENV and ARG together.
+        args: Those of `values` that an ARG set last, in the order of declaration.
+        complete: False while the base image's environment is unknown; a missing name is then no
+            empty name.
+    """
+
+    values: Mapping[str, str]
+    args: Mapping[str, str]
+    complete: bool = True
+
+    @classmethod
+    def of_image(cls, env: Sequence[str] | None) -> "Scope":
+        """Return the scope that an image's `Env` gives; None for an image not looked at."""
+        if env is None:
+            return cls(values={}, args={}, complete=False)
+        pairs = (entry.partition("=") for entry in env)
+        values = {name: value for name, _, value in pairs}
+        return cls(values={"PATH": DEFAULT_PATH, **values}, args={})
+
+
+class StepMaker:
+    """Makes the steps of one Dockerfile's blocks."""
+
+    def __init__(self, parsed: Dockerfile, args: Arguments) -> None:
+        self._parsed = parsed
+        self._args = args
+        self._proxies = proxy_environment(args.given)
+        self._total = 0
+
+    def steps(
+        self, block: Block, scope: Scope, sources: Mapping[str, CopySource]
+    ) -> tuple[tuple[BlockStep, ...], Scope]:
+        """Return the block's steps and the variables after the last one.
+
+        Args:
+            block: The block.
+            scope: Variables that its base hands over.
+            sources: What each `--from` of the block means.
+
+        Raises:
+            UserError: InvalidDockerfile or NotSupported with the line.
+            BaseUnknownError: `scope` is incomplete and a name is needed that it does not have.
+        """
+        made: list[BlockStep] = []
+        cmd_seen = False
+        for instruction in block.instructions:
+            step, scope = self._step(instruction, scope, sources)
+            if instruction.keyword == "ENTRYPOINT":
+                step = replace(step, instruction=replace(instruction, resets_cmd=not cmd_seen))
+            cmd_seen |= instruction.keyword == "CMD"
+            made.append(step)
+            self._count(step)
+        return tuple(made), scope
+
+    def _step(
+        self, instruction: Instruction, scope: Scope, sources: Mapping[str, CopySource]
+    ) -> tuple[BlockStep, Scope]:
+        keyword = instruction.keyword
+        if keyword == "ENV":
+            return self._env(instruction, scope)
+        if keyword == "ARG":
+            return BlockStep(instruction=instruction), self._arg(instruction, scope)
+        env = {**scope.args, **self._proxies} if keyword == "RUN" else {}
+        source = None
+        if keyword in ("COPY", "ADD"):
+            source = sources.get(instruction.flag("from"), CopySource())
+        return BlockStep(
+            instruction=self._expanded(instruction, scope), env=env, source=source
+        ), scope
+
+    def _expanded(self, instruction: Instruction, scope: Scope) -> Instruction:
+        match instruction.keyword:
+            case "RUN":
+                return _script(instruction)
+            case "COPY" | "ADD":
+                return self._copy(instruction, scope)
+            case "LABEL" | "WORKDIR" | "USER" | "VOLUME" | "STOPSIGNAL":
+                return self._plain(instruction, scope)
+            case "EXPOSE":
+                return self._expose(instruction, scope)
+            case _:
+                return instruction
+
+    def _arg(self, instruction: Instruction, scope: Scope) -> Scope:
+        values, args = dict(scope.values), dict(scope.args)
+        for name, default in declared(instruction):
+            value = self._args.given.get(name)
+            if value is None and default is None:
+                value = self._args.outer.get(name)
+            elif value is None and default is not None:
+                inner = replace(scope, values=values)
+                value = self._word(instruction.line, default, inner)
+            if value is not None:
+                values[name] = args[name] = value
+        return replace(scope, values=values, args=args)
+
+    def _env(self, instruction: Instruction, scope: Scope) -> tuple[BlockStep, Scope]:
+        words = self._words(instruction, scope)
+        pairs = dict(zip(words[::2], words[1::2], strict=True))
+        if not all(pairs):
+            raise self._parsed.error(instruction.line, "a name of ENV is empty after expansion")
+        left = {name: value for name, value in scope.args.items() if name not in pairs}
+        scope = replace(scope, values={**scope.values, **pairs}, args=left)
+        return BlockStep(instruction=replace(instruction, args=words)), scope
+
+    def _copy(self, instruction: Instruction, scope: Scope) -> Instruction:
+        words = self._words(instruction, scope)
+        if not all(words):
+            text = f"{instruction.keyword} has an empty source or destination after expansion"
+            raise self._parsed.error(instruction.line, text)
+        flags = []
+        for name in ("chown", "chmod"):
+            value = self._word(instruction.line, instruction.flag(name), scope)
+            if value:
+                flags.append(f"--{name}={value}")
+            if value and name == "chmod":
+                self._check(instruction.line, check_mode, value)
+        for source in words[:-1]:
+            self._source(instruction, source)
+        return replace(instruction, args=words, flags=tuple(flags))
+
+    def _source(self, instruction: Instruction, source: str) -> None:
+        keyword, line = instruction.keyword, instruction.line
+        if keyword == "ADD" and (why := unsupported_add_source(source)):
+            raise self._parsed.error(line, why, reason=NOT_SUPPORTED)
+        if not instruction.flag("from") and (why := check_context_source(keyword, source)):
+            raise self._parsed.error(line, why)
+        if has_wildcard(source):
+            for part in source.split("/"):
+                self._check(line, name_regex, part)
+
+    def _plain(self, instruction: Instruction, scope: Scope) -> Instruction:
+        words = self._words(instruction, scope)
+        keyword, line = instruction.keyword, instruction.line
+        if keyword == "VOLUME" and not all(words):
+            raise self._parsed.error(line, "a path of VOLUME is empty after expansion")
+        if keyword == "STOPSIGNAL":
+            self._check(line, check_signal, words[0])
+        return replace(instruction, args=words)
+
+    def _expose(self, instruction: Instruction, scope: Scope) -> Instruction:
+        ports: list[str] = []
+        for word in instruction.args:
+            self._word(instruction.line, word, scope)  # asks for what is missing
+            for port in expand_words(word, scope.values, escape=self._parsed.escape):
+                self._check(instruction.line, parse_port, port)
+                ports.append(port)
+        return replace(instruction, args=tuple(ports))
+
+    def _words(self, instruction: Instruction, scope: Scope) -> tuple[str, ...]:
+        return tuple(self._word(instruction.line, word, scope) for word in instruction.args)
+
+    def _word(self, line: int, word: str, scope: Scope) -> str:
+        try:
+            text, missing = expand_word_seen(word, scope.values, escape=self._parsed.escape)
+        except ExpansionError as problem:
+            if not scope.complete and "$" in word:
+                raise BaseUnknownError from None  # the base image may have what is missing
+            raise expansion_error(self._parsed, line, word, problem) from None
+        if missing and not scope.complete:
+            raise BaseUnknownError
+        return text
+
+    def _check(self, line: int, check: Callable[[str], object], value: str) -> None:
+        try:
+            check(value)
+        except ValueError as problem:
+            raise self._parsed.error(line, str(problem)) from None
+
+    def _count(self, step: BlockStep) -> None:
+        self._total += sum(map(len, step.instruction.args))
+        self._total += sum(len(name) + len(value) for name, value in step.env.items())
+        if self._total > MAX_TOTAL:
+            text = f"variables expand to more than {MAX_TOTAL} bytes in all"
+            raise self._parsed.error(step.instruction.line, text)
+
+
+def refuse_triggers(
+    parsed: Dockerfile, block: Block, base: str, triggers: Sequence[str]
+) -> UserError | None:
+    """Return the error when the base has ONBUILD instructions that this FROM would run, else None."""
+    if not triggers:
+        return None
+    text = f"FROM {base} would run its ONBUILD {triggers[0]!r}; write those instructions here"
+    return parsed.error(block.line, text, reason=NOT_SUPPORTED)
+
+
+def _script(instruction: Instruction) -> Instruction:
+    """Return a RUN whose here-documents are part of its text (moby/buildkit: dispatchRun)."""
+    if not instruction.heredocs:
+        return instruction
+    text, docs = instruction.args[0], instruction.heredocs
+    single = _SINGLE_HEREDOC.match(text)
+    if single:
+        body = docs[0].content
+        text = re.sub(r"(?m)^\t+", "", body) if single[1] else body
+    else:
+        text += "".join(f"\n{doc.content}{doc.name}" for doc in docs)
+    return replace(instruction, args=(text,), heredocs=())

@@ -1,0 +1,237 @@
+"""Everything the outside world may tell the planner, as questions and answers.
+
+In: answers gathered by the shell. Out: `Facts`, the planner's second input. A question is a frozen value, so
+facts are a plain mapping and a user's bug report is a file of them. No question names a client, a clock
+or a credential. Repositories are named as `GitMapping.name` does: "own" is the project's.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NewType
+
+StageDigest = NewType("StageDigest", str)
+ContentDigest = NewType("ContentDigest", str)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class StageID:
+    """Identity of a stored stage: digest (56 hex) and creation time in Unix milliseconds (werf: stage id)."""
+
+    digest: StageDigest
+    timestamp: int
+
+    def __str__(self) -> str:
+        return f"{self.digest}-{self.timestamp}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageDesc:
+    """A stored stage: what its tag, manifest and config say.
+
+    Attributes:
+        manifest_digest: `sha256:…` of its manifest in the stages repository.
+        labels: Labels of the image config.
+        layers: Digests of its compressed layers, in order.
+    """
+
+    id: StageID
+    manifest_digest: str
+    labels: Mapping[str, str]
+    layers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseImage:
+    """An external base image: `digest` of its (platform) manifest and its image config's `config` part.
+
+    Attributes:
+        id: Digest of its image config (`sha256:…`, Docker's image id); hashed only with `fromLatest`.
+    """
+
+    digest: str
+    config: Mapping[str, object]
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathFilter:
+    """A part of a repository: directory or file `base` ("" is the root), globs relative to it."""
+
+    base: str = ""
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageInfo:
+    """What is stored under this stage id? Answer: StageDesc, or None when it is broken or vanished."""
+
+    id: StageID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseImageInfo:
+    """What is the external image `reference` now, for `platform`? Answer: BaseImage."""
+
+    reference: str
+    platform: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileText:
+    """What does the file say at the commit? Answer: str, or None when there is no such file."""
+
+    repo: str
+    commit: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteHead:
+    """Which commit does this remote mapping stand for now? Answer: 40 hex digits."""
+
+    url: str
+    branch: str
+    tag: str
+    commit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathKind:
+    """What is this path at the commit? Answer: "file", "directory" or "" (nothing)."""
+
+    repo: str
+    commit: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreeChecksum:
+    """Checksum of the matched part of a tree (werf: ls-tree checksum, werf-semantics 4.11).
+
+    Answer: 64 hex digits, or "" when nothing matches. `narrow` are further globs relative to
+    `filter.base` that must match too (stageDependencies); () means no further restriction.
+    """
+
+    repo: str
+    commit: str
+    filter: PathFilter
+    narrow: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MappingPatch:
+    """What changed in a mapping between two commits? Answer: Patch.
+
+    `to` is the mapping's target: its basename replaces the path of a single-file mapping.
+    """
+
+    repo: str
+    from_commit: str
+    to_commit: str
+    filter: PathFilter
+    to: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patch:
+    """What changed between two commits.
+
+    Attributes:
+        text: Exact patch text as werf hashes it; bytes that are no UTF-8 are surrogate-escaped.
+        size: Bytes of the patch with full context and binaries.
+        empty: No changed path belongs to the mapping.
+        truncated: The text was too long to keep; `text` is "" and only `size` and `empty` count.
+    """
+
+    text: str
+    size: int
+    empty: bool
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ancestry:
+    """Is `ancestor` an ancestor of, or equal to, `commit`? Answer: bool; False when it is not in the clone."""
+
+    repo: str
+    ancestor: str
+    commit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitExists:
+    """Is the commit in the clone? Answer: bool."""
+
+    repo: str
+    commit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContextChecksum:
+    """Checksum of the build context's files that match (werf-semantics 4.10, "Files checksum" before the outer SHA256J).
+
+    Answer: 64 hex digits of the ls-tree checksum, or "" when nothing matches. `context` is relative to the repository
+    root; `dockerignore` is the effective ignore text ("" for none), `sources` the globs of one ADD/COPY.
+    """
+
+    repo: str
+    commit: str
+    context: str
+    dockerfile: str
+    dockerignore: str
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportChecksum:
+    """What is the checksum of the files this import would copy?  Answer: ImportRecord or None.
+
+    None means: nobody knows yet, the source image has to be built and asked (werf: import metadata).
+
+    Attributes:
+        id: importSourceID, 64 hex.
+        source_image: Name of the source image in the config, "" for an external one.
+    """
+
+    id: str
+    source_image: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportRecord:
+    """An import's checksum (32 hex md5) and the stage it was taken from (`DIGEST-TS` or `external-image:REF`)."""
+
+    checksum: str
+    source_stage_id: str
+
+
+Question = (
+    StageInfo
+    | BaseImageInfo
+    | FileText
+    | RemoteHead
+    | PathKind
+    | TreeChecksum
+    | MappingPatch
+    | Ancestry
+    | CommitExists
+    | ContextChecksum
+    | ImportChecksum
+)
+Answer = StageDesc | BaseImage | Patch | ImportRecord | str | bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is known.
+
+    Attributes:
+        commit: The project's commit that is being built, "" for an inline config without git.
+        stages: Every stage tag of the repository by digest, timestamps ascending, rejected ones left out.
+        answers: Answers so far. A missing key is an open question, a None value is an answer.
+    """
+
+    commit: str = ""
+    stages: Mapping[StageDigest, tuple[int, ...]] = field(default_factory=dict)
+    answers: Mapping[Question, Answer] = field(default_factory=dict)

@@ -1,0 +1,72 @@
+"""Labels of stage images: their names, and those that the planner knows the values of.
+
+In: project, mappings, imports, mounts. Out: label maps for `StageWork.labels`.
+
+Who adds what: the planner `werf`, `werf-git-*`, `werf-import-checksum-*`, `werf-import-source-stage-id-*` and
+`werf-mount-type-*`; the publisher `werf-stage-content-digest` (from `PlannedStage.content_digest`),
+`werf-project-repo-commit`, `werf-version` and `werf.io/parent-stage-id`, which name what was really built upon.
+The labels of the parent stage are inherited: the publisher copies them first. A mount label joins the points
+with `;`; the publisher joins them to the inherited ones of the same name.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from conveyor.config.model import Mount
+from conveyor.plan.mappings import MappingCommit
+from conveyor.plan.model import PlannedImport
+
+WERF = "werf"
+CONTENT_DIGEST = "werf-stage-content-digest"
+PROJECT_COMMIT = "werf-project-repo-commit"
+PARENT_STAGE_ID = "werf.io/parent-stage-id"
+
+
+def commit_label(paramshash: str) -> str:
+    """Return the name of the label that holds a mapping's commit."""
+    return f"werf-git-{paramshash}-commit"
+
+
+def virtual_merge_label(paramshash: str) -> str:
+    """Return the name of the label that tells whether the commit is a virtual merge."""
+    return f"werf-git-{paramshash}-virtual-merge"
+
+
+def git_labels(mappings: Iterable[MappingCommit]) -> dict[str, str]:
+    """Return the labels of a stage that brings every mapping to its commit."""
+    labels: dict[str, str] = {}
+    for item in mappings:
+        labels[commit_label(item.paramshash)] = item.commit
+        labels[virtual_merge_label(item.paramshash)] = "false"
+        labels[f"werf-git-{item.paramshash}-type"] = "file" if item.single else "directory"
+    return labels
+
+
+def import_labels(imports: Iterable[tuple[PlannedImport, str]]) -> dict[str, str]:
+    """Return the labels of a stage with imports, each with the stage it is taken from."""
+    labels: dict[str, str] = {}
+    for item, source_stage_id in imports:
+        labels[f"werf-import-checksum-{item.import_id}"] = item.checksum
+        labels[f"werf-import-source-stage-id-{item.import_id}"] = source_stage_id
+    return labels
+
+
+def mount_labels(mounts: Iterable[Mount]) -> dict[str, str]:
+    """Return the labels of the `from` stage that later stages and images read their mounts from."""
+    points: dict[str, list[str]] = {}
+    for mount in mounts:
+        points.setdefault(_mount_label(mount), []).append(mount.to)
+    return {label: ";".join(tos) for label, tos in points.items()}
+
+
+def commit_of(labels: Mapping[str, str], paramshash: str) -> str:
+    """Return the commit that a stage carries for a mapping, "" when it does not say."""
+    merged = labels.get(virtual_merge_label(paramshash)) == "true"
+    name = (
+        f"werf-git-{paramshash}-virtual-merge-from-commit" if merged else commit_label(paramshash)
+    )
+    return labels.get(name, "")
+
+
+def _mount_label(mount: Mount) -> str:
+    kind = f"werf-mount-type-{mount.type.replace('_', '-')}"
+    return kind if mount.type != "custom_dir" else f"{kind}-{mount.from_path.replace('/', '--')}"

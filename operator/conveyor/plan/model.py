@@ -1,0 +1,214 @@
+"""What the planner says: which stages there are, which are stored, and what building the rest means.
+
+In: nothing; values made by `conveyor.plan.planner`. Out: `BuildPlan`, the input of `conveyor.jobs`.
+A `PlannedStage` says *what* has to happen, in terms of git, imports, commands and instructions; how a pod does it is
+decided in `conveyor.jobs`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from conveyor.config.dockerfile import Instruction
+from conveyor.config.model import DockerInstructions, GitMapping, Import
+from conveyor.plan.facts import ContentDigest, Question, StageDesc, StageDigest
+
+
+class StageState(StrEnum):
+    """Cached: stored and suitable. ToBuild: digest known, not stored. Unknown: digest waits for an answer."""
+
+    CACHED = "Cached"
+    TO_BUILD = "ToBuild"
+    UNKNOWN = "Unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Component:
+    """One named argument of a hash: what `plan --explain` shows and the digest is made of.
+
+    Attributes:
+        parts: What `value` is a hash of, when it is one.
+    """
+
+    label: str
+    value: str
+    parts: tuple["Component", ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExternalBase:
+    """The stage starts from an image outside the project."""
+
+    reference: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScratchBase:
+    """The stage starts from nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageBase:
+    """The stage starts from the last stage of another planned image (config image or Dockerfile block)."""
+
+    image: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreviousStage:
+    """The stage starts from the stage before it in the same image."""
+
+
+Base = ExternalBase | ScratchBase | ImageBase | PreviousStage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GitArchive:
+    """Put the mapping's files of `commit` into the image. `single`: the mapping is one file."""
+
+    mapping: GitMapping
+    commit: str
+    single: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GitPatch:
+    """Bring the mapping's files from one commit to another. Equal commits: nothing to do, only the label is stamped."""
+
+    mapping: GitMapping
+    from_commit: str
+    commit: str
+    single: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedImport:
+    """Files of another image.
+
+    Attributes:
+        source: Planned image name, or the external reference when `import_.external`.
+        import_id: werf's importID, part of label names.
+        source_id: werf's importSourceID, the key of the record and the bundle.
+        checksum: md5 of the files, 32 hex; "" while unknown.
+    """
+
+    import_: Import
+    source: str
+    import_id: str
+    source_id: str
+    checksum: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopySource:
+    """Where a COPY/ADD takes its files from: `image` is a planned image or external reference, "" the build context."""
+
+    image: str = ""
+    external: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockStep:
+    """One instruction of a Dockerfile block with variables expanded as far as the Dockerfile alone allows.
+
+    Attributes:
+        env: Environment of a RUN beyond the image's own: declared ARGs, in order.
+        source: Of COPY and ADD.
+    """
+
+    instruction: Instruction
+    env: Mapping[str, str] = field(default_factory=dict)
+    source: CopySource | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DockerfileBlock:
+    """One FROM block: its instructions, where its context lies and what is ignored there."""
+
+    steps: tuple[BlockStep, ...]
+    context: str
+    dockerfile: str
+    dockerignore: str
+    commit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageWork:
+    """What building a stage means, in the order in which it is done.
+
+    A stage with no archives, patches, imports, commands or block steps that change files needs no pod.
+
+    Attributes:
+        labels: Labels that the stage adds, except those that name stored stages (parent, dependencies).
+        instructions: Image config changes of `docker:`.
+    """
+
+    archives: tuple[GitArchive, ...] = ()
+    patches: tuple[GitPatch, ...] = ()
+    imports: tuple[PlannedImport, ...] = ()
+    commands: tuple[str, ...] = ()
+    instructions: DockerInstructions | None = None
+    block: DockerfileBlock | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedStage:
+    """One stage of one image.
+
+    Attributes:
+        digest: None while Unknown, and then `question` says what it waits for.
+        content_digest: Of the stored stage's label when Cached, computed when ToBuild.
+        stored: The selected stage when Cached.
+        components: Named arguments of the digest, in hash order.
+    """
+
+    image: str
+    name: str
+    state: StageState
+    base: Base
+    work: StageWork
+    digest: StageDigest | None = None
+    content_digest: ContentDigest | None = None
+    stored: StageDesc | None = None
+    question: Question | None = None
+    components: tuple[Component, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedImage:
+    """One image with its stages in order.
+
+    Attributes:
+        block_of: Name of the config image when this is a FROM block of its Dockerfile (named
+            `IMAGE/stage/NAME` or `IMAGE/stageN`), else "".
+        depends_on: Planned images that must be complete first (base, imports, COPY --from).
+    """
+
+    name: str
+    stages: tuple[PlannedStage, ...]
+    final: bool = True
+    block_of: str = ""
+    platform: str = "linux/amd64"
+    depends_on: tuple[str, ...] = ()
+
+    @property
+    def ready(self) -> bool:
+        """Whether every stage is stored."""
+        return all(stage.state is StageState.CACHED for stage in self.stages)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildPlan:
+    """The whole plan: `images` in dependency order (blocks before their image), `sets` of config image names."""
+
+    project: str
+    sets: tuple[tuple[str, ...], ...]
+    images: tuple[PlannedImage, ...]
+
+    def image(self, name: str) -> PlannedImage:
+        """Return the planned image of that name; `KeyError` if there is none."""
+        for image in self.images:
+            if image.name == name:
+                return image
+        raise KeyError(name)

@@ -1,0 +1,138 @@
+"""The planner: what has to be built, and what is stored already.
+
+In: `WerfConfig` and `Facts`. Out: a `BuildPlan`, or the questions that have to be answered first. The shell answers
+them all, adds the answers to the facts and calls again; the same input always gives the same output.
+
+A question that only building can answer (the checksum of an import whose source is not stored) does not hold up
+the rest: the stages that wait for it are planned as Unknown.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from conveyor.api.errors import UserError
+from conveyor.api.names import Reason
+from conveyor.config.model import DockerfileImage, Image, StapelImage, WerfConfig
+from conveyor.plan.blocks import plan_blocks
+from conveyor.plan.chain import Chain
+from conveyor.plan.digest import DEFAULT_PLATFORM
+from conveyor.plan.facts import Facts, Question
+from conveyor.plan.images import image_sets, needed_images
+from conveyor.plan.inquiry import Inquiry, Waiting
+from conveyor.plan.mappings import mapping_commits
+from conveyor.plan.model import (
+    Base,
+    BuildPlan,
+    ExternalBase,
+    ImageBase,
+    PlannedImage,
+    ScratchBase,
+)
+from conveyor.plan.walk import Surroundings, walk_stages
+
+SCRATCH = "scratch"
+
+
+def plan(
+    config: WerfConfig, facts: Facts, *, images: tuple[str, ...] = ()
+) -> BuildPlan | frozenset[Question]:
+    """Plan the images of a config and everything they need.
+
+    Args:
+        config: The config.
+        facts: What is known so far.
+        images: Wanted image names; () for all.
+
+    Returns:
+        The plan; or, never empty, the questions to answer before there is one.
+
+    Raises:
+        UserError: Somebody has to change the config or the repository.
+    """
+    sets = image_sets(config, images)
+    inquiry = Inquiry(facts)
+    planned: dict[str, PlannedImage] = {}
+    for name in (name for names in sets for name in names):
+        rows = _try(config, config.image(name), facts, planned, inquiry)
+        planned.update((row.name, row) for row in rows)
+    if inquiry.open:
+        return frozenset(inquiry.open)
+    return BuildPlan(project=config.meta.project, sets=sets, images=tuple(planned.values()))
+
+
+def platform_of(config: WerfConfig, image: Image) -> str:
+    """Return the one platform an image is built for.
+
+    Raises:
+        UserError: It has several.
+    """
+    platforms = image.platforms or config.meta.platforms or (DEFAULT_PLATFORM,)
+    if len(platforms) > 1:
+        raise UserError(
+            Reason.NOT_SUPPORTED,
+            f"{image.at}: an image for several platforms ({', '.join(platforms)}) is not supported "
+            "yet; name one",
+        )
+    return platforms[0]
+
+
+def _try(
+    config: WerfConfig,
+    image: Image,
+    facts: Facts,
+    planned: dict[str, PlannedImage],
+    inquiry: Inquiry,
+) -> Sequence[PlannedImage]:
+    """Plan one image as far as the facts go; nothing when a question is open."""
+    try:
+        return tuple(_plan_image(config, image, facts, planned, inquiry))
+    except Waiting:
+        return ()
+    except UserError:
+        # What follows from an assumption is not yet the user's mistake; the open question comes first.
+        if inquiry.assumed:
+            return ()
+        raise
+
+
+def _plan_image(
+    config: WerfConfig,
+    image: Image,
+    facts: Facts,
+    planned: dict[str, PlannedImage],
+    inquiry: Inquiry,
+) -> Iterator[PlannedImage]:
+    chain = Chain(
+        image=image.name,
+        platform=platform_of(config, image),
+        base=_base(image),
+        facts=facts,
+        inquiry=inquiry,
+    )
+    if isinstance(image, DockerfileImage):
+        yield from plan_blocks(image, config, chain)
+        return
+    # Ask about the files first: these questions are known even while a needed image is not planned yet.
+    chain.mappings = mapping_commits(image, inquiry, facts.commit)
+    if not planned.keys() >= set(needed_images(image)):
+        raise Waiting
+    around = Surroundings(
+        project=config.meta.project,
+        build_cache_version=config.meta.cache_version,
+        images=planned,
+        inquiry=inquiry,
+    )
+    yield PlannedImage(
+        name=image.name,
+        stages=walk_stages(image, chain, around),
+        final=image.final,
+        platform=chain.platform,
+        depends_on=needed_images(image),
+    )
+
+
+def _base(image: Image) -> Base:
+    if not isinstance(image, StapelImage) or image.base == SCRATCH:
+        return ScratchBase()
+    if image.base_internal:
+        return ImageBase(image=image.base)
+    return ExternalBase(reference=image.base)

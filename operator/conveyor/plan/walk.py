@@ -1,0 +1,212 @@
+"""Planning one stapel image: walk its stages from `from` to the last one.
+
+In: a `StapelImage`, its mappings at their commits, the images it is built from. Out: its `PlannedStage`s
+(werf-semantics appendix B). Raises `Waiting` when the walk cannot go on before a question is answered.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from conveyor.api.errors import UserError
+from conveyor.api.names import Reason
+from conveyor.config.model import Shell, StapelImage
+from conveyor.plan import dependencies, labels
+from conveyor.plan.chain import Chain
+from conveyor.plan.facts import Patch, Question
+from conveyor.plan.imports import Found, find_imports
+from conveyor.plan.inquiry import Inquiry
+from conveyor.plan.mappings import MappingCommit, patch_of, patch_text
+from conveyor.plan.model import (
+    Component,
+    GitArchive,
+    GitPatch,
+    PlannedImage,
+    PlannedStage,
+    StageWork,
+)
+from conveyor.plan.stages import (
+    GIT_USER_STAGES,
+    PATCH_STAGES,
+    StageName,
+    dependencies_of,
+    imports_of,
+    is_git_stage,
+    is_user_stage,
+    stages_of,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What an image needs to know of the rest of the config.
+
+    Attributes:
+        project: Value of the label `werf`.
+        build_cache_version: `build.cacheVersion`.
+        images: Images planned so far, by name.
+    """
+
+    project: str
+    build_cache_version: str
+    images: Mapping[str, PlannedImage]
+    inquiry: Inquiry
+
+
+def walk_stages(image: StapelImage, chain: Chain, around: Surroundings) -> tuple[PlannedStage, ...]:
+    """Plan the stages of an image whose mappings are located in `chain`.
+
+    Raises:
+        Waiting: A question is open.
+        UserError: The image asks for something that cannot be done.
+    """
+    walk = _Walk(image, chain, around)
+    for name in stages_of(image):
+        walk.step(name)
+    return tuple(chain.stages)
+
+
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    image: StapelImage
+    chain: Chain
+    around: Surroundings
+
+    def step(self, name: StageName) -> None:
+        """Plan one stage, or leave it out when it is empty."""
+        if name in PATCH_STAGES:
+            self._patch_stage(name)
+            return
+        found = self._imports(name)
+        work = self._work(name, found)
+        question = self.chain.question or found.question
+        if question is None:
+            depends = self._dependencies(name, found)
+            if isinstance(depends, Component):
+                self._add(name, depends, work)
+                return
+            question = depends
+        self.chain.add_unknown(name, work, question, git=is_git_stage(self.image, name))
+
+    def _add(self, name: StageName, depends: Component, work: StageWork) -> None:
+        self.chain.add(name, depends, work, git=is_git_stage(self.image, name))
+
+    def _dependencies(self, name: StageName, found: Found) -> Component | Question:
+        image, mappings, inquiry = self.image, self.chain.mappings, self.around.inquiry
+        if name == "from":
+            return self._from()
+        if is_user_stage(name):
+            return dependencies.user_dependencies(image, name, mappings, inquiry)
+        if name == "gitArchive":
+            return dependencies.archive_dependencies(mappings)
+        if name == "dockerInstructions" and image.docker is not None:
+            return dependencies.instructions_dependencies(image.docker)
+        return dependencies.import_dependencies(found.imports)
+
+    def _from(self) -> Component | Question:
+        image, base = self.image, self.image.base
+        if image.base_internal:
+            last = self.around.images[base].stages[-1]
+            if last.content_digest is None:
+                # A stage without a content digest is Unknown and says what it waits for.
+                return last.question or _defect(base)
+            base = last.content_digest
+        return dependencies.from_dependencies(
+            image,
+            base=base,
+            build_cache_version=self.around.build_cache_version,
+            base_id=dependencies.latest_base_id(image, self.chain.platform, self.around.inquiry),
+        )
+
+    def _imports(self, name: StageName) -> Found:
+        others = dependencies_of(self.image, name)
+        if others:
+            raise UserError(
+                Reason.NOT_SUPPORTED,
+                f'{others[0].at}: "dependencies" of a stapel image are not supported yet',
+            )
+        return find_imports(imports_of(self.image, name), self.around.images, self.around.inquiry)
+
+    def _work(self, name: StageName, found: Found) -> StageWork:
+        image, mappings = self.image, self.chain.mappings
+        shell = image.shell or Shell()
+        return StageWork(
+            archives=self._archives() if name == "gitArchive" else (),
+            patches=self._patches() if name in GIT_USER_STAGES else (),
+            imports=found.imports,
+            commands=shell.commands.get(name, ()) if is_user_stage(name) else (),
+            instructions=image.docker if name == "dockerInstructions" else None,
+            labels={
+                labels.WERF: self.around.project,
+                **(labels.mount_labels(image.mounts) if name == "from" else {}),
+                **(labels.git_labels(mappings) if is_git_stage(image, name) else {}),
+                **found.labels,
+            },
+        )
+
+    def _archives(self) -> tuple[GitArchive, ...]:
+        return tuple(
+            GitArchive(mapping=item.mapping, commit=item.commit, single=item.single)
+            for item in self.chain.mappings
+        )
+
+    def _patches(self) -> tuple[GitPatch, ...]:
+        return tuple(
+            GitPatch(
+                mapping=item.mapping,
+                from_commit=self._carried(item),
+                commit=item.commit,
+                single=item.single,
+            )
+            for item in self.chain.mappings
+        )
+
+    def _carried(self, item: MappingCommit) -> str:
+        return self.chain.carried.get(item.paramshash, item.commit)
+
+    def _patch_stage(self, name: StageName) -> None:
+        """GitCache and gitLatestPatch: empty unless some mapping is behind, and then by size or by content."""
+        if all(self._carried(item) == item.commit for item in self.chain.mappings):
+            return
+        work = StageWork(
+            patches=self._patches(),
+            labels={
+                labels.WERF: self.around.project,
+                **labels.git_labels(self.chain.mappings),
+            },
+        )
+        if self.chain.question is not None:
+            if name == "gitLatestPatch":
+                self.chain.add_unknown(name, work, self.chain.question, git=True)
+            return
+        depends = self._patch_dependencies(name)
+        if depends is not None:
+            self._add(name, depends, work)
+
+    def _patch_dependencies(self, name: StageName) -> Component | None:
+        """Return what the patch stage depends on, None when it is empty."""
+        patches = self._diff()
+        if name == "gitCache":
+            size = sum(patch.size for patch in patches)
+            small = size < dependencies.PATCH_UNIT
+            return None if small else dependencies.cache_dependencies(size)
+        if all(patch.empty for patch in patches):
+            return None
+        texts = [
+            patch_text(item, patch)
+            for item, patch in zip(self.chain.mappings, patches, strict=True)
+        ]
+        return dependencies.patch_dependencies(texts)
+
+    def _diff(self) -> tuple[Patch, ...]:
+        inquiry = self.around.inquiry
+        behind = [
+            (item, self._carried(item))
+            for item in self.chain.mappings
+            if self._carried(item) != item.commit
+        ]
+        inquiry.note(*(item.patch_from(commit) for item, commit in behind))
+        return tuple(patch_of(item, self._carried(item), inquiry) for item in self.chain.mappings)
+
+
+def _defect(base: str) -> Question:
+    raise AssertionError(f"the last stage of {base!r} has neither a content digest nor a question")

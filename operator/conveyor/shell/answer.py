@@ -1,0 +1,138 @@
+"""Questions of the planner, answered by git and the registry.
+
+In: a session and a question. Out: the answer. Git answers and stored stages never change and are remembered for the life of
+the process; what a base image is now is asked once a run; an import that nobody has exported is asked again each time.
+"""
+
+import asyncio
+from collections.abc import Iterable
+
+from conveyor.adapters.answers import GitAnswers
+from conveyor.adapters.cache import LruCache
+from conveyor.adapters.git_repo import GitRepo
+from conveyor.api.errors import UserError
+from conveyor.api.names import Reason
+from conveyor.config.model import WerfConfig
+from conveyor.plan.facts import (
+    Answer,
+    BaseImageInfo,
+    Facts,
+    ImportChecksum,
+    Question,
+    StageInfo,
+)
+from conveyor.plan.model import BuildPlan
+from conveyor.plan.planner import plan
+from conveyor.shell.session import Session
+
+_ROUNDS = 200
+_AT_ONCE = 16
+
+Scope = tuple[str, str]
+
+
+class Answers:
+    """Remembers what has been answered, by scope: a repository, a clone, or one run of one build."""
+
+    def __init__(self, size: int = 200_000) -> None:
+        self._known: LruCache[tuple[Scope, Question], Answer | _Nothing] = LruCache(size)
+
+    async def plan(
+        self, session: Session, config: WerfConfig, facts: Facts, images: tuple[str, ...], run: str
+    ) -> tuple[BuildPlan, Facts]:
+        """Ask and plan until nothing is left to ask.
+
+        Raises:
+            UserError: From the planner, git or the registry.
+        """
+        for _ in range(_ROUNDS):
+            outcome = plan(config, facts, images=images)
+            if isinstance(outcome, BuildPlan):
+                return outcome, facts
+            answers = await self._answer(session, outcome, run)
+            facts = Facts(
+                commit=facts.commit, stages=facts.stages, answers={**facts.answers, **answers}
+            )
+        raise UserError(Reason.INTERNAL_ERROR, "planning did not come to an end")
+
+    async def _answer(
+        self, session: Session, questions: Iterable[Question], run: str
+    ) -> dict[Question, Answer]:
+        limit = asyncio.Semaphore(_AT_ONCE)
+        answers: dict[Question, Answer] = {}
+
+        async def one(question: Question) -> None:
+            async with limit:
+                answers[question] = await self._known_or_asked(session, question, run)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for question in questions:
+                    group.create_task(one(question))
+        except* Exception as errors:
+            raise _first(errors) from None
+        return answers
+
+    async def _known_or_asked(self, session: Session, question: Question, run: str) -> Answer:
+        key = (_scope(session, question, run), question)
+        known = self._known.get(key)
+        if known is not None:
+            return None if isinstance(known, _Nothing) else known
+        answer = await _ask(session, question)
+        if answer is not None or not isinstance(question, ImportChecksum | StageInfo):
+            self._known[key] = _NOTHING if answer is None else answer
+        return answer
+
+
+class _Nothing:
+    """Stands for the answer None in the cache, where None means unknown."""
+
+
+_NOTHING = _Nothing()
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error to show: a user's mistake before an outage."""
+    flat: list[BaseException] = []
+    for error in errors.exceptions:
+        flat.append(_first(error) if isinstance(error, BaseExceptionGroup) else error)
+    return next((error for error in flat if isinstance(error, UserError)), flat[0])
+
+
+def _scope(session: Session, question: Question, run: str) -> Scope:
+    spec = session.build.spec
+    match question:
+        case StageInfo() | ImportChecksum():
+            return ("repo", spec.repo)
+        case BaseImageInfo():
+            return ("run", run)
+        case _:
+            return ("git", spec.source.git.url if spec.source else "")
+
+
+async def _ask(session: Session, question: Question) -> Answer:
+    match question:
+        case StageInfo(id=stage_id):
+            return await session.storage.stage(stage_id)
+        case BaseImageInfo(reference=reference, platform=platform):
+            return await session.storage.base_image(reference, platform)
+        case ImportChecksum(id=source_id):
+            return await session.storage.import_record(source_id)
+        case _:
+            return await _ask_git(session, question)
+
+
+async def _ask_git(session: Session, question: Question) -> Answer:
+    if session.git is None:
+        raise UserError(
+            Reason.INVALID_SPEC,
+            "the werf config needs files from git (a git mapping, a Dockerfile or a template), "
+            "but the ImageBuild has no spec.source.git",
+        )
+    return await GitAnswers(session.git, {}, _no_remote).answer(question)
+
+
+async def _no_remote(url: str) -> GitRepo:
+    raise UserError(
+        Reason.NOT_SUPPORTED, f"git mapping of the remote repository {url} is not supported yet"
+    )

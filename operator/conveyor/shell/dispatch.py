@@ -1,0 +1,148 @@
+"""Carrying out what was decided.
+
+In: actions. Out: Jobs created and deleted, stages published, bundles recorded, Events. Every action may be done twice or be
+cut off half-way: names are deterministic, publishing is idempotent by digest.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from conveyor.adapters.cluster import JOBS, ApiError, Cluster
+from conveyor.adapters.events import EventRecorder
+from conveyor.adapters.lock_manager import LockManager
+from conveyor.api.errors import NotYet
+from conveyor.api.names import Reason
+from conveyor.api.v1alpha1 import ImageBuild
+from conveyor.jobs import exports
+from conveyor.jobs.decide import PublishStage, RecordExport, StartJob, StopJob
+from conveyor.jobs.manifest import job as job_manifest
+from conveyor.jobs.manifest import job_name, labels_selector, stage_names
+from conveyor.jobs.model import Bundle, Export, JobOrder, ParentImage
+from conveyor.jobs.task import tasks
+from conveyor.plan.model import BuildPlan
+from conveyor.shell.publish import Published, Replan, parent_image, publish
+from conveyor.shell.reports import Reports
+from conveyor.shell.session import Session
+
+log = logging.getLogger(__name__)
+
+
+class Dispatcher:
+    """Performs actions against the cluster and the registry."""
+
+    def __init__(
+        self, cluster: Cluster, locks: LockManager, events: EventRecorder, reports: Reports
+    ) -> None:
+        self._cluster = cluster
+        self._locks = locks
+        self._events = events
+        self._reports = reports
+
+    async def start(
+        self,
+        session: Session,
+        plan: BuildPlan,
+        action: StartJob,
+        bundles: Mapping[str, Bundle],
+        commit_env: Mapping[str, str],
+    ) -> bool:
+        """Create a Job; False when somebody else did."""
+        build = session.build
+        parent = await self._parent(session, plan, action)
+        order = JobOrder(
+            image=action.image,
+            stages=action.stages,
+            parent=parent,
+            execution=await session.storage.execution_image(parent),
+            exports=action.exports,
+            bundles=bundles,
+            attempt=action.attempt,
+        )
+        name = job_name(order, build.spec.repo)
+        key = (build.metadata.namespace, name)
+        around = replace(
+            session.around, callback_token=self._reports.token(key), commit_env=commit_env
+        )
+        if around.callback_url:
+            around = replace(around, callback_url="/".join((around.callback_url, "results", *key)))
+        stage_task, courier_task = tasks(order, plan, around)
+        body = job_manifest(
+            order, build, session.pods, stage_task=stage_task, courier_task=courier_task
+        )
+        created = await self._create(build.metadata.namespace, body)
+        if created:
+            what = stage_names(action.stages)
+            await self._events.post(build, Reason.STAGE_STARTED, f"{what}: Job {name}")
+        return created
+
+    async def _create(self, namespace: str, body: dict[str, object]) -> bool:
+        try:
+            await self._cluster.create(JOBS, "jobs", namespace, body)
+        except ApiError as error:
+            if error.status == 409:
+                return False
+            if error.status == 403:
+                raise NotYet(Reason.POD_REJECTED, error.message, after=10.0) from None
+            raise
+        return True
+
+    async def _parent(
+        self, session: Session, plan: BuildPlan, action: StartJob
+    ) -> ParentImage:
+        if action.stages:
+            return await parent_image(session, plan, action.stages[0])
+        return await self._source(session, plan, action.exports[0])
+
+    async def _source(self, session: Session, plan: BuildPlan, export: Export) -> ParentImage:
+        if export.external:
+            return await session.storage.adopt(export.source, "linux/amd64")
+        stored = exports.source_stage(export, plan).stored
+        if stored is None:
+            raise NotYet(Reason.PROGRESSING, f"image {export.source} is not complete", after=1.0)
+        return await session.storage.parent(stored.manifest_digest, str(stored.id))
+
+    async def publish(
+        self, session: Session, plan: BuildPlan, action: PublishStage, replan: Replan, commit: str
+    ) -> Published:
+        """Publish a stage and tell about it."""
+        done = await publish(session, self._locks, plan, action, replan, commit)
+        what = f"{action.image or '~'}/{action.stage.name}: {done.stage.id}"
+        if done.discarded:
+            reason, text = Reason.STAGE_DISCARDED, f"{what} was there first and is used; ours is discarded"
+        else:
+            reason, text = Reason.STAGE_BUILT, what
+        await self._events.post(session.build, reason, text)
+        log.info("%s %s", reason.value, what, extra={"build": session.build.metadata.name})
+        return done
+
+    async def record(self, session: Session, plan: BuildPlan, action: RecordExport) -> None:
+        """Record a bundle under its key (werf: import metadata)."""
+        export = action.export
+        source_id = f"external-image:{export.source}"
+        if not export.external:
+            stored = exports.source_stage(export, plan).stored
+            source_id = str(stored.id) if stored else ""
+        labels = {"werf": plan.project, "source-stage-id": source_id}
+        if export.checksum_id:
+            labels |= {"import-source-id": export.checksum_id, "checksum": action.result.checksum}
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")  # noqa: TID251 - the shell's clock
+        await session.storage.record(export.key, action.result, labels, now)
+
+    async def warn(self, build: ImageBuild, reason: Reason, message: str) -> None:
+        """Tell that a build came to a bad end."""
+        await self._events.post(build, reason, message, warning=True)
+
+    async def live_jobs(self) -> int:
+        """Jobs of all builds of the cluster that have not ended."""
+        jobs, _ = await self._cluster.list(JOBS, "jobs", selector=labels_selector())
+        return sum(not (job.get("status") or {}).get("conditions") for job in jobs)
+
+    async def stop(self, session: Session, action: StopJob) -> None:
+        """Delete a Job that is of no use any more."""
+        namespace = session.build.metadata.namespace
+        await self._cluster.delete(JOBS, "jobs", namespace, action.job.name, uid=action.job.uid)
+        await self._events.post(
+            session.build, Reason.CANCELED, f"Job {action.job.name} was stopped: {action.why}"
+        )

@@ -1,0 +1,35 @@
+"""All kopf handlers: events wake, the reconcile works.
+
+In: kopf's registry and our queue. Out: registered handlers of one line each. No finalizer, no annotation, no handler result
+is left on objects: Jobs belong to the ImageBuild by ownerReference and go with it.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import kopf
+
+from conveyor.api import names
+from conveyor.shell.workqueue import Key
+
+
+def register(registry: kopf.OperatorRegistry, add: Callable[[Key], None]) -> None:
+    """Have every event of an ImageBuild added to the queue."""
+
+    @kopf.on.event(names.GROUP, names.VERSION, names.PLURAL, id="wake", registry=registry)
+    async def wake(namespace: str | None, name: str | None, **_: Any) -> None:
+        add((namespace or "", name or ""))
+
+
+def operator_settings() -> kopf.OperatorSettings:
+    """kopf's settings: its own names on nothing, streams that are renewed, no Events of its own."""
+    settings = kopf.OperatorSettings()
+    settings.persistence.finalizer = f"{names.GROUP}/kopf"
+    settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=names.GROUP)
+    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=names.GROUP)
+    settings.posting.enabled = False
+    settings.watching.server_timeout = 300
+    settings.watching.client_timeout = 330
+    settings.watching.connect_timeout = 10
+    settings.networking.request_timeout = 30
+    return settings

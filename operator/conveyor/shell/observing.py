@@ -1,0 +1,68 @@
+"""What the cluster and the couriers say about our Jobs.
+
+In: namespace and repository. Out: `ObservedJob`s, read through (two lists), never concluded from an event.
+"""
+
+from typing import Any
+
+from conveyor.adapters.cluster import CORE, JOBS, Cluster
+from conveyor.api import names
+from conveyor.jobs.manifest import labels_selector
+from conveyor.jobs.model import ObservedJob, StageResult
+from conveyor.jobs.observe import observe, parse_result, result_blob
+from conveyor.shell.reports import Reports
+from conveyor.shell.session import Session
+
+Json = dict[str, Any]
+
+
+async def observed_jobs(
+    cluster: Cluster, reports: Reports, session: Session
+) -> tuple[ObservedJob, ...]:
+    """All Jobs in the build's namespace that build into its repository, whoever owns them."""
+    build = session.build
+    selector = labels_selector({names.LABEL_REPO_HASH: names.repo_hash(build.spec.repo)})
+    namespace = build.metadata.namespace
+    jobs, _ = await cluster.list(JOBS, "jobs", namespace, selector=selector)
+    if not jobs:
+        return ()
+    pods, _ = await cluster.list(CORE, "pods", namespace, selector=selector)
+    by_job = _newest_by_job(pods)
+    return tuple(
+        [await _observed(cluster, reports, session, job, by_job) for job in jobs]
+    )
+
+
+def _newest_by_job(pods: list[Json]) -> dict[str, Json]:
+    found: dict[str, Json] = {}
+    for pod in sorted(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"])):
+        owners = pod["metadata"].get("ownerReferences") or []
+        found.update((owner["uid"], pod) for owner in owners if owner.get("kind") == "Job")
+    return found
+
+
+async def _observed(
+    cluster: Cluster, reports: Reports, session: Session, job: Json, by_job: dict[str, Json]
+) -> ObservedJob:
+    meta = job["metadata"]
+    pod = by_job.get(meta["uid"])
+    reported = reports.get((meta["namespace"], meta["name"]))
+    digest = result_blob(pod)
+    if digest:
+        reported = await _large_result(session, digest) or reported
+    refusal = "" if pod else await _refusal(cluster, job)
+    return observe(job, pod, reported, refusal)
+
+
+async def _large_result(session: Session, digest: str) -> StageResult | None:
+    return parse_result(await session.storage.blob_text(digest))
+
+
+async def _refusal(cluster: Cluster, job: Json) -> str:
+    """Why the Job controller can't make the pod: only its Events tell."""
+    if (job.get("status") or {}).get("conditions"):
+        return ""
+    meta = job["metadata"]
+    field = f"involvedObject.uid={meta['uid']},reason=FailedCreate"
+    events, _ = await cluster.list(CORE, "events", meta["namespace"], field=field)
+    return str(events[-1].get("message", "")) if events else ""

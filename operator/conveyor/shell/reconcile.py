@@ -1,0 +1,359 @@
+"""One look at one ImageBuild: gather, plan, decide, apply, write status.
+
+In: a key. Out: seconds after which to look again, or None. Everything is read through; what a look concludes it could conclude
+again after a crash at any line. Errors have three behaviours: `UserError` stalls the build, `NotYet` and outages are
+looked at again until their deadline, everything else is a defect and retried by the queue.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from conveyor.adapters.cluster import BUILDS, ApiError, Cluster
+from conveyor.adapters.registry_errors import (
+    DeniedError,
+    RateLimitedError,
+    RegistryError,
+    ServerError,
+    UnauthorizedError,
+    UnreachableError,
+)
+from conveyor.api import names
+from conveyor.api.compact import compact_status
+from conveyor.api.errors import NotYet, UserError
+from conveyor.api.names import Reason
+from conveyor.api.v1alpha1 import Execution, ImageBuild, ImageBuildStatus
+from conveyor.config.model import WerfConfig
+from conveyor.jobs import exports, status
+from conveyor.jobs.decide import (
+    Decision,
+    PublishStage,
+    RecordExport,
+    Situation,
+    StartJob,
+    StopJob,
+    decide,
+)
+from conveyor.jobs.manifest import run_id
+from conveyor.jobs.model import Bundle, ObservedJob
+from conveyor.jobs.status import Run
+from conveyor.plan.facts import Facts
+from conveyor.plan.model import BuildPlan, StageState
+from conveyor.shell.answer import Answers
+from conveyor.shell.configs import Configs
+from conveyor.shell.dispatch import Dispatcher
+from conveyor.shell.observing import observed_jobs
+from conveyor.shell.reports import Reports
+from conveyor.shell.session import Session, Sessions
+from conveyor.shell.settings import Settings
+from conveyor.shell.workqueue import Key
+
+_MAX_ROUNDS: Final = 1000
+_OUTAGE_POLL: Final = 5.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One round: what was planned, seen and decided."""
+
+    plan: BuildPlan
+    facts: Facts
+    decision: Decision
+    bundles: Mapping[str, Bundle]
+
+
+class Reconciler:
+    """Looks at builds. Holds connections and caches, no truth."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        settings: Settings,
+        sessions: Sessions,
+        dispatcher: Dispatcher,
+        reports: Reports,
+    ) -> None:
+        self._cluster = cluster
+        self._settings = settings
+        self._sessions = sessions
+        self._dispatcher = dispatcher
+        self._reports = reports
+        self._answers = Answers()
+        self._configs = Configs()
+        self._outages: dict[Key, float] = {}
+
+    async def __call__(self, key: Key) -> float | None:
+        """Look at one build."""
+        body = await self._cluster.get(BUILDS, names.PLURAL, *key)
+        if body is None or "deletionTimestamp" in body["metadata"]:
+            self._outages.pop(key, None)
+            return None
+        try:
+            build = ImageBuild.from_object(body)
+        except UserError as error:
+            await self._write_invalid(body, error)
+            return None
+        if status.finished(build):
+            return None
+        return await self._look(key, build)
+
+    async def _look(self, key: Key, build: ImageBuild) -> float | None:
+        run = status.run_of(build, _now())
+        try:
+            if build.spec.suspend:
+                return await self._suspend(build, run)
+            after = await self._advance(build, run)
+            self._outages.pop(key, None)
+            return after
+        except UserError as error:
+            await self._fail(build, run, error.reason, error.message)
+            return None
+        except NotYet as error:
+            if error.reason == Reason.GIT_REMOTE_UNREACHABLE:
+                return await self._outage(key, build, run, Reason.GIT_REMOTE_UNREACHABLE, error)
+            await self._write(build, _progress(build, run, error.reason, error.message))
+            return error.after
+        except (UnauthorizedError, DeniedError) as error:
+            await self._fail(build, run, Reason.REGISTRY_DENIED, str(error))
+            return None
+        except RegistryError as error:
+            return await self._outage(key, build, run, _registry_reason(error), error)
+
+    # --- the normal course --------------------------------------------------------------------------------------------
+
+    async def _advance(self, build: ImageBuild, run: Run) -> float | None:
+        _check_deadline(build, run)
+        session = await self._sessions.open(build)
+        if not run.commit and session.git is not None:
+            run = replace(run, commit=await self._resolve(session))
+            await self._write(build, _progress(build, run, Reason.PLANNING, "planning"))
+            build = await self._reread(build)
+        config = await self._configs.load(session, run.commit)
+        images = self._configs.selected(config, build)
+        for _ in range(_MAX_ROUNDS):
+            step = await self._step(session, run, config, images)
+            if not await self._apply(session, run, config, images, step):
+                break
+            await self._report(session, run, step)
+            build = await self._reread(build)
+            session = replace(session, build=build)
+        return await self._conclude(session, run, step)
+
+    async def _resolve(self, session: Session) -> str:
+        """The commit to build; a branch or tag is looked up once a run and recorded in status."""
+        assert session.git is not None and session.build.spec.source is not None  # noqa: S101, PT018
+        git = session.build.spec.source.git
+        return await session.git.resolve(
+            commit=git.commit or "", branch=git.branch or "", tag=git.tag or ""
+        )
+
+    async def _plan(
+        self, session: Session, run: Run, config: WerfConfig, images: tuple[str, ...]
+    ) -> tuple[BuildPlan, Facts]:
+        facts = Facts(commit=run.commit, stages=await session.storage.stages())
+        meta = session.build.metadata
+        scope = f"{meta.uid}/{run.generation}/{run.started_at}"
+        return await self._answers.plan(session, config, facts, images, scope)
+
+    async def _step(
+        self, session: Session, run: Run, config: WerfConfig, images: tuple[str, ...]
+    ) -> Step:
+        plan, facts = await self._plan(session, run, config, images)
+        jobs = await observed_jobs(self._cluster, self._reports, session)
+        bundles = await _bundles(session, plan)
+        build = session.build
+        decision = decide(
+            Situation(
+                plan=plan,
+                jobs=jobs,
+                bundles=bundles,
+                owner_uid=build.metadata.uid,
+                run_id=run_id(build),
+                fuse=build.spec.execution is Execution.IMAGE_PER_JOB,
+                slots=await self._slots(build, jobs),
+                retry_limit=build.spec.retry_limit,
+                started_at=run.started,
+                now=_now(),
+            )
+        )
+        return Step(plan=plan, facts=facts, decision=decision, bundles=bundles)
+
+    async def _slots(self, build: ImageBuild, jobs: tuple[ObservedJob, ...]) -> int:
+        mine = sum(job.owner_uid == build.metadata.uid and not job.ended for job in jobs)
+        free = build.spec.parallel_tasks_limit - mine
+        if self._settings.max_jobs and free > 0:
+            free = min(free, self._settings.max_jobs - await self._dispatcher.live_jobs())
+        return max(0, free)
+
+    async def _apply(
+        self,
+        session: Session,
+        run: Run,
+        config: WerfConfig,
+        images: tuple[str, ...],
+        step: Step,
+    ) -> bool:
+        """Do what was decided, independent actions at once; True when a new look is worth it right away."""
+
+        async def replan() -> BuildPlan:
+            return (await self._plan(session, run, config, images))[0]
+
+        async def one(action: object) -> bool:
+            match action:
+                case PublishStage():
+                    await self._dispatcher.publish(session, step.plan, action, replan, run.commit)
+                    return True
+                case RecordExport():
+                    await self._dispatcher.record(session, step.plan, action)
+                    return True
+                case StartJob():
+                    env = await self._configs.commit_env(session, run.commit)
+                    return await self._dispatcher.start(
+                        session, step.plan, action, step.bundles, env
+                    )
+                case StopJob():
+                    await self._dispatcher.stop(session, action)
+                    return False
+                case _:
+                    raise TypeError(action)
+
+        done = await asyncio.gather(
+            *(one(action) for action in step.decision.actions), return_exceptions=True
+        )
+        for outcome in done:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return any(done)
+
+    # --- status -------------------------------------------------------------------------------------------------------
+
+    async def _report(self, session: Session, run: Run, step: Step) -> None:
+        await self._write(session.build, _planned(session, run, step))
+
+    async def _conclude(self, session: Session, run: Run, step: Step) -> float | None:
+        new = _planned(session, run, step)
+        if new.completed_at is not None:
+            await self._stop_waiting(session, step)
+        await self._write(session.build, new)
+        if new.completed_at is not None:
+            return None
+        return min(step.decision.look_again or self._settings.resync_seconds, self._settings.resync_seconds)
+
+    async def _stop_waiting(self, session: Session, step: Step) -> None:
+        """Jobs that could never start (no image pull, no node) are not left behind by a failed build."""
+        for view in step.decision.views.values():
+            if view.failure is not None and view.job is not None and not view.job.ended:
+                why = f"it waited in vain: {view.failure.reason.value}"
+                await self._dispatcher.stop(session, StopJob(job=view.job, why=why))
+
+    async def _suspend(self, build: ImageBuild, run: Run) -> None:
+        session = await self._sessions.open(build)
+        for job in await observed_jobs(self._cluster, self._reports, session):
+            if job.owner_uid == build.metadata.uid and not job.ended and not job.deleting:
+                await self._dispatcher.stop(session, StopJob(job=job, why="spec.suspend is true"))
+        await self._write(build, status.suspended(build, run, _now()))
+
+    async def _fail(self, build: ImageBuild, run: Run, reason: str, message: str) -> None:
+        log.info("%s: %s", reason, message, extra={"build": build.metadata.name})
+        new = status.stalled(build, run, _now(), reason=Reason(reason), message=message)
+        await self._write(build, new)
+        await self._dispatcher.warn(build, Reason(reason), message)
+
+    async def _outage(
+        self, key: Key, build: ImageBuild, run: Run, reason: Reason, error: Exception
+    ) -> float | None:
+        """Something outside does not answer: wait for it, but not for ever."""
+        clock = asyncio.get_running_loop().time()
+        since = self._outages.setdefault(key, clock)
+        if clock - since > self._settings.outage_seconds:
+            self._outages.pop(key, None)
+            await self._fail(build, run, reason, str(error))
+            return None
+        await self._write(build, _progress(build, run, reason, f"{error}; trying again"))
+        return _OUTAGE_POLL
+
+    async def _write_invalid(self, body: dict[str, Any], error: UserError) -> None:
+        """The spec does not even parse (an object older than the CRD's rules)."""
+        meta = body["metadata"]
+        bare = ImageBuild.from_object({**body, "spec": {"repo": "invalid.example/x", "config": "-"}})
+        if status.finished(bare):
+            return
+        run = status.run_of(bare, _now())
+        new = status.stalled(bare, run, _now(), reason=Reason(error.reason), message=error.message)
+        log.info("invalid spec", extra={"build": meta["name"]})
+        await self._write(bare, new)
+
+    async def _reread(self, build: ImageBuild) -> ImageBuild:
+        """The object again, for its status; a spec that changed meanwhile waits for the next look."""
+        body = await self._cluster.get(
+            BUILDS, names.PLURAL, build.metadata.namespace, build.metadata.name
+        )
+        if body is None or body["metadata"]["uid"] != build.metadata.uid:
+            raise NotYet(Reason.PROGRESSING, "the ImageBuild is gone", after=1.0)
+        if body["metadata"]["generation"] != build.metadata.generation:
+            raise NotYet(Reason.PROGRESSING, "the spec has changed", after=0.05)
+        return ImageBuild.from_object(body)
+
+    async def _write(self, build: ImageBuild, new: ImageBuildStatus) -> None:
+        """Write status, only if it differs from what is there."""
+        new = compact_status(new)
+        if new == build.status:
+            return
+        meta = build.metadata
+        try:
+            await self._cluster.put_status(
+                BUILDS, names.PLURAL, meta.namespace, meta.name, meta.uid, new.to_json()
+            )
+        except ApiError as error:
+            if error.status not in (404, 409, 422):
+                raise
+            log.info("status of a vanished ImageBuild was not written: %s", error.message)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251 - the shell's clock
+
+
+def _progress(build: ImageBuild, run: Run, reason: str, message: str) -> ImageBuildStatus:
+    return status.progress(build, run, _now(), reason=Reason(reason), message=message)
+
+
+def _check_deadline(build: ImageBuild, run: Run) -> None:
+    limit = build.spec.timeout_seconds()
+    if limit is not None and (_now() - run.started).total_seconds() > limit:
+        raise UserError(Reason.TIMED_OUT, f"the build took longer than {build.spec.timeout}")
+
+
+def _planned(session: Session, run: Run, step: Step) -> ImageBuildStatus:
+    references = {
+        image.name: session.storage.reference(last.manifest_digest)
+        for image in step.plan.images
+        if (last := image.stages[-1].stored) is not None
+    }
+    return status.planned(session.build, run, step.plan, step.decision, references, _now())
+
+
+async def _bundles(session: Session, plan: BuildPlan) -> dict[str, Bundle]:
+    """The recorded exports of everything that is still to be built."""
+    keys = {
+        export.key
+        for image in plan.images
+        for stage in image.stages
+        if stage.state is not StageState.CACHED
+        for export in exports.exports_of(stage, plan)
+    }
+    found = await asyncio.gather(*(session.storage.bundle(key) for key in sorted(keys)))
+    return {key: bundle for key, bundle in zip(sorted(keys), found, strict=True) if bundle}
+
+
+def _registry_reason(error: RegistryError) -> Reason:
+    match error:
+        case UnreachableError() | ServerError() | RateLimitedError():
+            return Reason.REGISTRY_UNREACHABLE
+        case _:
+            return Reason.PUSH_FAILED

@@ -1,0 +1,167 @@
+"""The composition root: wires the operator and runs it.
+
+In: `Settings`. Out: a process that serves until it is told to stop (SIGTERM) or loses its leadership.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from collections.abc import Mapping
+
+import kopf
+
+from conveyor.adapters.cluster import BUILDS, Cluster, connect
+from conveyor.adapters.events import EventRecorder
+from conveyor.adapters.lock_manager import LockManager
+from conveyor.api import names
+from conveyor.shell import handlers, http
+from conveyor.shell.dispatch import Dispatcher
+from conveyor.shell.leader import lead
+from conveyor.shell.reconcile import Reconciler
+from conveyor.shell.reports import JobKey, Reports
+from conveyor.shell.session import Sessions
+from conveyor.shell.settings import Settings
+from conveyor.shell.telemetry import (
+    API_CALLS,
+    QUEUE,
+    RECONCILE_SECONDS,
+    RECONCILES,
+    configure_logging,
+)
+from conveyor.shell.watch import watch_builders
+from conveyor.shell.workqueue import Key, WorkQueue
+
+log = logging.getLogger(__name__)
+
+
+class Operator:
+    """One operator process."""
+
+    def __init__(self, cluster: Cluster, settings: Settings) -> None:
+        self._cluster = cluster
+        self._settings = settings
+        self._reports = Reports(self._wake_job)
+        locks = LockManager(cluster, settings.namespace, settings.identity)
+        self._locks = locks
+        dispatcher = Dispatcher(cluster, locks, EventRecorder(cluster), self._reports)
+        self._reconcile = Reconciler(
+            cluster, settings, Sessions(cluster, settings), dispatcher, self._reports
+        )
+        self._queue = WorkQueue(self._measured, workers=settings.workers)
+        self._unfinished: dict[str, set[Key]] = {}
+        self._beat = time.monotonic()
+        self._serving = False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set."""
+        app = http.make_app(self._reports, self._alive, self._ready)
+        runner = await http.serve(app, self._settings.http_port)
+        try:
+            await self._until(stop, self._lead())
+        finally:
+            await runner.cleanup()
+            await self._cluster.close()
+
+    async def _until(self, stop: asyncio.Event, work: "asyncio._CoroutineLike[None]") -> None:
+        waiting, working = asyncio.create_task(stop.wait()), asyncio.create_task(work)
+        try:
+            await asyncio.wait({waiting, working}, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                working.result()
+        finally:
+            waiting.cancel()
+            working.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await working
+
+    async def _lead(self) -> None:
+        if self._settings.leader_election:
+            await lead(self._locks, self._serve)
+        else:
+            await self._serve()
+
+    async def _serve(self) -> None:
+        namespaces = self._settings.watch_namespaces
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._queue.run())
+            group.create_task(watch_builders(self._cluster, namespaces, self._wake))
+            group.create_task(self._resync())
+            group.create_task(self._kopf())
+            self._serving = True
+
+    async def _kopf(self) -> None:
+        registry = kopf.OperatorRegistry()
+        handlers.register(registry, self._add)
+        namespaces = self._settings.watch_namespaces
+        await kopf.operator(
+            registry=registry,
+            settings=handlers.operator_settings(),
+            standalone=True,
+            clusterwide=not namespaces,
+            namespaces=namespaces or (),
+        )
+
+    async def _measured(self, key: Key) -> float | None:
+        QUEUE.set(len(self._queue))
+        try:
+            with RECONCILE_SECONDS.time():
+                after = await self._reconcile(key)
+        except Exception:
+            RECONCILES.labels("error").inc()
+            raise
+        RECONCILES.labels("done" if after is None else "again").inc()
+        API_CALLS.set(self._cluster.calls)
+        builds = self._unfinished.setdefault(key[0], set())
+        builds.add(key) if after is not None else builds.discard(key)
+        return after
+
+    def _add(self, key: Key) -> None:
+        self._unfinished.setdefault(key[0], set()).add(key)
+        self._queue.add(key)
+
+    def _wake(self, namespace: str, labels: Mapping[str, str]) -> None:
+        """A Job or pod changed: its builds, and others of the namespace that wait for the same stage, are looked at."""
+        for key in self._unfinished.get(namespace, ()):
+            self._queue.add(key)
+
+    def _wake_job(self, job: JobKey) -> None:
+        self._wake(job[0], {})
+
+    async def _resync(self) -> None:
+        """Now and then look at every unfinished build without any event, so that a lost one is no loss."""
+        while True:
+            items, _ = await self._list_builds()
+            for item in items:
+                if not (item.get("status") or {}).get("completedAt"):
+                    self._add((item["metadata"]["namespace"], item["metadata"]["name"]))
+            self._beat = time.monotonic()
+            await asyncio.sleep(self._settings.resync_seconds)
+
+    async def _list_builds(self) -> tuple[list[dict[str, object]], str]:  # type: ignore[type-arg]
+        spaces = self._settings.watch_namespaces or ("",)
+        found = [await self._cluster.list(BUILDS, names.PLURAL, space) for space in spaces]
+        return [item for items, _ in found for item in items], ""
+
+    def _alive(self) -> str:
+        silent = time.monotonic() - self._beat
+        limit = 5 * self._settings.resync_seconds + 60
+        return f"no resync for {silent:.0f} s" if self._serving and silent > limit else ""
+
+    def _ready(self) -> str:
+        return ""
+
+
+def run_operator(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT."""
+    configure_logging(settings.log_level)
+    asyncio.run(_main(settings))
+
+
+async def _main(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(sign, stop.set)
+    await Operator(await connect(), settings).run(stop)

@@ -1,0 +1,193 @@
+"""What one look at a build works with: its credentials turned into connections.
+
+In: an ImageBuild. Out: `Session`: stages storage, git repository, and what Jobs have to be told about them. Registry clients
+(with their tokens and connections) are kept between looks for as long as their credentials are the same.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from conveyor.adapters.cache import LruCache
+from conveyor.adapters.cluster import CORE, ApiError, Cluster
+from conveyor.adapters.git_clones import GitClones
+from conveyor.adapters.git_credentials import GitCredentials
+from conveyor.adapters.git_repo import GitRepo
+from conveyor.adapters.objects import ca_config_map, read_config_map, read_secret
+from conveyor.adapters.oci_ref import ImageRef
+from conveyor.adapters.registry import RegistryClient
+from conveyor.adapters.registry_auth import Credentials, DockerConfigError
+from conveyor.adapters.registry_endpoints import RegistryOptions
+from conveyor.adapters.stages_storage import ImageCache, StagesStorage, ToolsLayer
+from conveyor.api import names
+from conveyor.api.errors import UserError
+from conveyor.api.names import Reason
+from conveyor.api.v1alpha1 import ImageBuild
+from conveyor.jobs.manifest import PodSettings, secret_mounts
+from conveyor.jobs.task import Surroundings
+from conveyor.shell.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """Connections of one ImageBuild."""
+
+    build: ImageBuild
+    storage: StagesStorage
+    git: GitRepo | None
+    pods: PodSettings
+    around: Surroundings
+
+
+class Sessions:
+    """Opens sessions; owns the registry clients."""
+
+    def __init__(self, cluster: Cluster, settings: Settings) -> None:
+        self._cluster = cluster
+        self._settings = settings
+        self._clones = GitClones(Path(settings.cache_dir) / "git")
+        self._tools = ToolsLayer.load(Path(settings.tools_dir))
+        self._images = ImageCache()
+        self._clients: LruCache[str, RegistryClient] = LruCache(256)
+
+    async def open(self, build: ImageBuild) -> Session:
+        """Read the Secrets that the build names and connect.
+
+        Raises:
+            UserError: A Secret is missing, unreadable or malformed.
+        """
+        spec = build.spec
+        pem = await self._ca_pem(build)
+        registry = await self._registry(build, pem)
+        return Session(
+            build=build,
+            storage=StagesStorage(registry, spec.repo, self._tools, self._images),
+            git=await self._git(build),
+            pods=PodSettings(
+                courier_image=self._settings.image,
+                pull_policy=self._settings.image_pull_policy,
+                ca_config_map=names.ca_config_map_name(build.metadata.name) if pem else "",
+            ),
+            around=_surroundings(build, self._settings, ca=bool(pem)),
+        )
+
+    async def _secret(self, build: ImageBuild, name: str) -> Mapping[str, str]:
+        return await read_secret(self._cluster, build.metadata.namespace, name)
+
+    async def _registry(self, build: ImageBuild, pem: str) -> RegistryClient:
+        spec = build.spec
+        refs = [ref for ref in (spec.push_secret_ref, *spec.pull_secret_refs) if ref is not None]
+        texts = [await self._docker_config(build, ref.name) for ref in refs]
+        key = hashlib.sha256(json.dumps([texts, pem]).encode()).hexdigest()
+        client = self._clients.get(key)
+        if client is None:
+            options = RegistryOptions(
+                insecure=frozenset(self._settings.insecure_registries),
+                mirrors=self._settings.registry_mirrors,
+                ca_file=self._ca_path(key, pem),
+            )
+            client = RegistryClient(_credentials(texts), options)
+            await client.__aenter__()
+            self._clients[key] = client
+        return client
+
+    async def _docker_config(self, build: ImageBuild, name: str) -> str:
+        data = await self._secret(build, name)
+        if names.DOCKER_CONFIG_SECRET_KEY not in data:
+            raise UserError(
+                Reason.SECRET_NOT_FOUND,
+                f"Secret {name} has no key {names.DOCKER_CONFIG_SECRET_KEY}; make it with: "
+                f"kubectl create secret docker-registry {name} --docker-server=… "
+                "--docker-username=… --docker-password=…",
+            )
+        return data[names.DOCKER_CONFIG_SECRET_KEY]
+
+    def _ca_path(self, key: str, pem: str) -> str | None:
+        if not pem:
+            return None
+        path = Path(self._settings.cache_dir) / "ca" / f"{key}.pem"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(pem)
+        return str(path)
+
+    async def _git(self, build: ImageBuild) -> GitRepo | None:
+        if build.spec.source is None:
+            return None
+        git = build.spec.source.git
+        credentials = None
+        if git.secret_ref is not None:
+            data = await self._secret(build, git.secret_ref.name)
+            credentials = _git_credentials(data, git.secret_ref.name)
+        return await self._clones.open(git.url, credentials)
+
+    async def _ca_pem(self, build: ImageBuild) -> str:
+        """The operator's and the build's certificate authorities, put into a ConfigMap for the pods."""
+        parts = []
+        if self._settings.ca_file:
+            parts.append(Path(self._settings.ca_file).read_text())
+        if build.spec.ca_bundle is not None:
+            ref = build.spec.ca_bundle.config_map_ref
+            namespace = build.metadata.namespace
+            parts.append(await read_config_map(self._cluster, namespace, ref.name, ref.key))
+        pem = "\n".join(parts)
+        if pem:
+            await self._share_ca(build, pem)
+        return pem
+
+    async def _share_ca(self, build: ImageBuild, pem: str) -> None:
+        meta = build.metadata
+        name = names.ca_config_map_name(meta.name)
+        found = await self._cluster.get(CORE, "configmaps", meta.namespace, name)
+        if found is not None and (found.get("data") or {}).get("ca.crt") == pem:
+            return
+        labels = {names.LABEL_MANAGED_BY: names.MANAGED_BY, names.LABEL_COMPONENT: names.COMPONENT_CA}
+        body = ca_config_map(name, meta.namespace, build.owner_reference(), labels, pem)
+        try:
+            if found is None:
+                await self._cluster.create(CORE, "configmaps", meta.namespace, body)
+            else:
+                await self._cluster.replace(CORE, "configmaps", meta.namespace, name, body)
+        except ApiError as error:
+            if error.status != 409:
+                raise
+
+
+def _credentials(texts: list[str]) -> Credentials:
+    try:
+        return Credentials.parse(texts)
+    except DockerConfigError as error:
+        raise UserError(Reason.SECRET_NOT_FOUND, f"a registry Secret is malformed: {error}") from None
+
+
+def _git_credentials(data: Mapping[str, str], secret: str) -> GitCredentials:
+    """Read a Secret of type kubernetes.io/basic-auth or kubernetes.io/ssh-auth with known_hosts."""
+    if not ("password" in data or "ssh-privatekey" in data):
+        raise UserError(
+            Reason.SECRET_NOT_FOUND,
+            f"Secret {secret} has neither username and password nor ssh-privatekey and known_hosts",
+        )
+    return GitCredentials(
+        username=data.get("username", ""),
+        password=data.get("password", ""),
+        ssh_private_key=data.get("ssh-privatekey", ""),
+        ssh_known_hosts=data.get("known_hosts", ""),
+    )
+
+
+def _surroundings(build: ImageBuild, settings: Settings, *, ca: bool) -> Surroundings:
+    mounts = {volume: path for volume, path, _ in secret_mounts(build)}
+    git = None
+    if build.spec.source is not None:
+        git = {"url": build.spec.source.git.url, "credentials": mounts.get("git")}
+    host = ImageRef.parse(build.spec.repo).registry
+    insecure = tuple(name for name in settings.insecure_registries if name == host)
+    return Surroundings(
+        repo=build.spec.repo,
+        insecure=insecure,
+        git=git,
+        registry_configs=tuple(path for volume, path in mounts.items() if volume != "git"),
+        ca=ca,
+        callback_url=settings.callback_url,
+    )

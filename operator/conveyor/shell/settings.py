@@ -1,0 +1,103 @@
+"""The operator's settings.
+
+In: environment variables (the chart sets them; charts/conveyor/README.md lists them). Out: `Settings`.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every knob of the operator."""
+
+    namespace: str = "conveyor-system"
+    """Where the operator runs and keeps its Leases."""
+    identity: str = "conveyor"
+    """Name of this process in Leases: the pod's name."""
+    image: str = "conveyor"
+    """Image of the courier: the operator's own."""
+    image_pull_policy: str = "IfNotPresent"
+    watch_namespaces: tuple[str, ...] = ()
+    """Namespaces to serve; empty for all."""
+    insecure_registries: tuple[str, ...] = ()
+    """Registries (HOST:PORT) that may be spoken to without TLS."""
+    registry_mirrors: Mapping[str, str] = field(default_factory=dict)
+    """Registry host to the URL of a mirror that is asked first."""
+    ca_file: str = ""
+    """PEM file with additional certificate authorities; also given to build pods."""
+    callback_url: str = ""
+    """URL under which couriers reach this process; empty: termination messages only."""
+    http_port: int = 8080
+    max_jobs: int = 0
+    """Live Jobs of all ImageBuilds together; 0 for no limit."""
+    log_level: str = "INFO"
+    cache_dir: str = "/var/cache/conveyor"
+    """Folder of git clones; may be lost at any time."""
+    tools_dir: str = "/usr/share/conveyor/tools"
+    """Folder with tools.tar.gz and tools.json."""
+    outage_seconds: float = 120.0
+    """How long a git server or registry may be unreachable before the build counts as failed."""
+    resync_seconds: float = 60.0
+    """How often unfinished builds are looked at without any event."""
+    workers: int = 8
+    """Builds that are reconciled at the same time."""
+    leader_election: bool = True
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> "Settings":
+        """Read the variables `CONVEYOR_…`.
+
+        Raises:
+            ValueError: A number or the mirrors' JSON does not parse; the variable is named.
+        """
+        values: dict[str, object] = {}
+        for name, (variable, read) in _VARIABLES.items():
+            text = env.get(f"CONVEYOR_{variable}", "")
+            if not text:
+                continue
+            try:
+                values[name] = read(text)
+            except ValueError as error:
+                raise ValueError(f"CONVEYOR_{variable}={text!r}: {error}") from None
+        return cls(**values)  # type: ignore[arg-type]
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word for word in text.replace(",", " ").split() if word)
+
+
+def _mirrors(text: str) -> Mapping[str, str]:
+    data = json.loads(text)
+    if not isinstance(data, dict):
+        raise ValueError('must be a JSON object like {"docker.io": "https://mirror.example"}')
+    return {str(key): str(value) for key, value in data.items()}
+
+
+def _bool(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError("must be true or false")
+    return text.lower() == "true"
+
+
+_VARIABLES = {
+    "namespace": ("NAMESPACE", str),
+    "identity": ("POD_NAME", str),
+    "image": ("IMAGE", str),
+    "image_pull_policy": ("IMAGE_PULL_POLICY", str),
+    "watch_namespaces": ("WATCH_NAMESPACES", _words),
+    "insecure_registries": ("INSECURE_REGISTRIES", _words),
+    "registry_mirrors": ("REGISTRY_MIRRORS", _mirrors),
+    "ca_file": ("CA_FILE", str),
+    "callback_url": ("CALLBACK_URL", str),
+    "http_port": ("HTTP_PORT", int),
+    "max_jobs": ("MAX_JOBS", int),
+    "log_level": ("LOG_LEVEL", str),
+    "cache_dir": ("CACHE_DIR", str),
+    "tools_dir": ("TOOLS_DIR", str),
+    "outage_seconds": ("OUTAGE_SECONDS", float),
+    "resync_seconds": ("RESYNC_SECONDS", float),
+    "workers": ("WORKERS", int),
+    "leader_election": ("LEADER_ELECTION", _bool),
+}
