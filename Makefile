@@ -1,7 +1,7 @@
 # Conveyor. `make help` lists what there is; README.md says when to use it.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-NODES ?= 1
+NODES ?=
 BIN := .venv/bin
 export PYTHONPATH :=
 
@@ -64,6 +64,7 @@ bench: cluster install ## Measure; prints one table
 .PHONY: crds
 crds: venv ## Generate the CRD from the models
 	@$(BIN)/python -m conveyor.api.schema > crds/conveyor.dev_imagebuilds.yaml
+	@cp crds/conveyor.dev_imagebuilds.yaml charts/conveyor/files/
 
 .PHONY: lock
 lock: venv ## Resolve the dependencies anew

@@ -4,7 +4,8 @@
 In: a command and its flags. Out: what the command says, progress on stdout, everything else in
 the log file. Exit codes: 0 fine, 2 the user must do something first, 1 anything else.
 """
-# ruff: noqa: T201 (this is the user interface)
+# It prints because it is the user interface.
+# ruff: noqa: T201
 
 from __future__ import annotations
 
@@ -13,14 +14,29 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+from cluster.console import Console, Failure
 
-from cluster import cache, engine, health, host, images, nodes, services, settings, tools  # noqa: E402
-from cluster.console import Console, Failure  # noqa: E402
-from cluster.settings import Addresses  # noqa: E402
+from cluster import (
+    cache,
+    engine,
+    health,
+    host,
+    image_store,
+    images,
+    node_network,
+    nodes,
+    services,
+    settings,
+    tools,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cluster.settings import Addresses
 
 
 def up(console: Console, options: argparse.Namespace) -> None:
@@ -37,7 +53,7 @@ def up(console: Console, options: argparse.Namespace) -> None:
     if wrong := health.problems(console):
         raise Failure("not healthy: " + "; ".join(wrong))
     console.say(f"the cluster is up after {console.elapsed:.0f} s; log: {console.log_path}")
-    console.say(f"use it with: eval \"$({Path(__file__).resolve()} env)\"")
+    console.say(f'use it with: eval "$({Path(__file__).resolve()} env)"')
 
 
 def _wanted_workers(options: argparse.Namespace) -> int:
@@ -64,23 +80,26 @@ def _ensure_nodes(console: Console, found: Addresses, image: str, workers: int) 
         console.say(f"making the cluster anew: {reason}")
     nodes.create(console, image, workers)
     _set_up_nodes(console, found, image, workers, timeout=180)
+    _prove(console, found)
+
+
+def _prove(console: Console, found: Addresses) -> None:
     health.prove(console, found)
+    nodes.mark_proved(console)
 
 
 def _revive_nodes(console: Console, found: Addresses, image: str, workers: int) -> None:
     """Bring back what a killed dockerd or a reboot has stopped."""
-    containers = nodes.containers(console)
-    stopped = any(not container.running for container in containers)
-    nodes.start(console, containers)
+    nodes.start(console, nodes.containers(console))
     console.wait_for(
-        "the API server answers", lambda: _kubeconfig_works(console), timeout=90, every=1
+        "the API server answers", lambda: _kubeconfig_works(console), timeout=150, every=1
     )
-    if not stopped and not health.problems(console):
-        _set_up_nodes(console, found, image, workers, timeout=30)
+    if nodes.is_proved(console) and not health.problems(console):
+        _set_up_nodes(console, found, image, workers, timeout=120)
         return
     with console.step("repairing the cluster", slow="up to two minutes"):
         _set_up_nodes(console, found, image, workers, timeout=120)
-    health.prove(console, found)
+    _prove(console, found)
 
 
 def _kubeconfig_works(console: Console) -> bool:
@@ -92,7 +111,7 @@ def _set_up_nodes(
     console: Console, found: Addresses, image: str, workers: int, *, timeout: float
 ) -> None:
     nodes.wait_for_api(console, workers)
-    nodes.set_up_network(console, found, image)
+    node_network.set_up(console, found, image)
     nodes.wait_until_ready(console, timeout=timeout)
 
 
@@ -102,6 +121,9 @@ def down(console: Console, options: argparse.Namespace) -> None:
         nodes.delete(console)
         with console.step("removing registry and git server"):
             services.remove(console, volumes=options.all)
+        if options.all:
+            with console.step("removing images"):
+                image_store.remove_all(console)
     if not options.all:
         return
     engine.stop(console)
@@ -198,7 +220,9 @@ def _parser() -> argparse.ArgumentParser:
         name: commands.add_parser(name, help=(function.__doc__ or "").splitlines()[0])
         for name, (function, _, _) in COMMANDS.items()
     }
-    added["up"].add_argument("--nodes", metavar="N", help="number of workers (else NODES, else 1)")
+    added["up"].add_argument(
+        "--nodes", metavar="N", nargs="?", help="number of workers (else NODES, else 1)"
+    )
     added["down"].add_argument("--all", action="store_true", help="also data, cache, our dockerd")
     added["load-image"].add_argument("name", help="image in Docker's store")
     added["load-image"].add_argument("--as", dest="target", help="repository:tag to push to")

@@ -11,11 +11,14 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cluster.console import Console
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from cluster.console import Console
 
 
 def key_of(paths: Iterable[Path], *words: str) -> str:
@@ -45,6 +48,11 @@ def _checksum(path: Path) -> str:
 
 def _seal(path: Path) -> Path:
     return path.with_name(path.name + ".sha256")
+
+
+def is_sealed(path: Path) -> bool:
+    """Whether the file was stored to the end; quick, its content is not read."""
+    return path.is_file() and _seal(path).is_file()
 
 
 def is_whole(path: Path) -> bool:

@@ -3,7 +3,8 @@
 In: steps and commands. Out: one line per step with its time on stdout, everything else in a log
 file. `run` raises `Failure` when a command fails or outlives its deadline.
 """
-# ruff: noqa: T201 (this is the user interface), S603 (commands are lists made by our own code)
+# It prints because it is the user interface; commands are lists made by our own code.
+# ruff: noqa: S603
 
 from __future__ import annotations
 
@@ -12,10 +13,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
 
 class Failure(Exception):  # noqa: N818 (it is what the user reads: a failure, with what to do)
@@ -150,7 +153,7 @@ class Console:
             raise Failure(f"cannot run {command[0]}: {error.strerror}") from error
         out = self._finish(child, command, data, timeout).decode(errors="replace")
         if out:
-            self._log.write(out[-20_000:].encode())
+            self._log.write(out[-4_000:].encode() + b"\n")
         return child.returncode, out.strip()
 
     def _finish(

@@ -3,7 +3,8 @@
 In: a host with dockerd, perhaps with what a killed one left behind. Out: an Engine that answers,
 with a bridge that exists.
 """
-# ruff: noqa: S603 (commands are lists made by our own code)
+# Commands are lists made by our own code.
+# ruff: noqa: S603
 
 from __future__ import annotations
 
@@ -49,7 +50,9 @@ def ensure(console: Console) -> None:
 
 def _start(console: Console) -> None:
     if os.environ.get("DOCKER_HOST"):
-        raise Failure(f"no Docker Engine answers at DOCKER_HOST={os.environ['DOCKER_HOST']}", code=2)
+        raise Failure(
+            f"no Docker Engine answers at DOCKER_HOST={os.environ['DOCKER_HOST']}", code=2
+        )
     if os.geteuid() != 0:
         raise Failure(
             "no Docker Engine answers. Start it (sudo systemctl start docker), and see to it that "
@@ -169,20 +172,29 @@ def lacks_capability() -> bool:
 def _runtime_flags() -> list[str]:
     if not lacks_capability():
         return []
-    wrapper = settings.cache_folder() / "runc-capped.sh"
-    shutil.copy(settings.HERE / "runc-capped.sh", wrapper)
-    return ["--add-runtime", f"{RUNTIME}={wrapper}", "--default-runtime", RUNTIME]
+    return ["--add-runtime", f"{RUNTIME}={_put_wrapper()}", "--default-runtime", RUNTIME]
+
+
+def _put_wrapper() -> Path:
+    """Have the wrapper outside of this checkout, which may go before dockerd does."""
+    source, wrapper = settings.HERE / "runc-capped.sh", settings.cache_folder() / "runc-capped.sh"
+    if not wrapper.exists() or wrapper.read_bytes() != source.read_bytes():
+        temporary = wrapper.with_suffix(".new")
+        shutil.copy(source, temporary)
+        temporary.replace(wrapper)
+    return wrapper
 
 
 def _check_runtime(console: Console) -> None:
+    # Asked only where it matters: on a busy machine the answer can take half a minute.
     if os.environ.get("DOCKER_HOST") or not lacks_capability():
         return
-    runtime = console.run(["docker", "info", "--format", "{{.DefaultRuntime}}"], timeout=30)
-    wrapper = settings.cache_folder() / "runc-capped.sh"
-    if runtime == RUNTIME:
-        if not wrapper.exists():  # the cache folder was wiped under a running dockerd
-            wrapper.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(settings.HERE / "runc-capped.sh", wrapper)
+    if own_pid() is not None:
+        _put_wrapper()  # the cache folder may have been wiped under a running dockerd
+        return
+    info = ["docker", "info", "--format", "{{.DefaultRuntime}}"]
+    if console.run(info, timeout=180) == RUNTIME:
+        _put_wrapper()
         return
     raise Failure(
         "this machine lacks CAP_SYS_RESOURCE and its dockerd was started without a runtime that "
@@ -194,23 +206,26 @@ def _check_runtime(console: Console) -> None:
 
 def _ensure_default_bridge(console: Console) -> None:
     """Make docker0 again where a restarted dockerd has lost it."""
-    shown = console.run(["docker", "network", "inspect", "bridge"], timeout=30, check=False)
+    shown = console.run(["docker", "network", "inspect", "bridge"], timeout=90, check=False)
     networks = json.loads(shown or "[]")
     if os.geteuid() != 0 or not networks or not networks[0]["IPAM"]["Config"]:
         return
     restore_bridge(console, "docker0", networks[0]["IPAM"]["Config"][0])
 
 
-def restore_bridge(console: Console, device: str, config: dict[str, str]) -> None:
+def restore_bridge(console: Console, device: str, config: dict[str, str]) -> bool:
     """Make a Docker network's bridge device if it is gone.
 
     Args:
         console: runs the commands.
         device: name of the bridge.
         config: the network's `IPAM.Config` entry, with Subnet and perhaps Gateway.
+
+    Returns:
+        Whether it was gone; what ran on it must then be started again.
     """
     if Path(f"/sys/class/net/{device}").exists() or "Subnet" not in config:
-        return
+        return False
     length = config["Subnet"].split("/")[1]
     first = config["Subnet"].split("/")[0].rsplit(".", 1)[0] + ".1"
     gateway = config.get("Gateway", first).split("/")[0]
@@ -218,3 +233,4 @@ def restore_bridge(console: Console, device: str, config: dict[str, str]) -> Non
         console.run(["ip", "link", "add", device, "type", "bridge"], timeout=10)
         console.run(["ip", "addr", "add", f"{gateway}/{length}", "dev", device], timeout=10)
         console.run(["ip", "link", "set", device, "up"], timeout=10)
+    return True

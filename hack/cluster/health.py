@@ -7,19 +7,29 @@ every node that resolves names and reaches the services.
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
-from cluster import engine, nodes, services, settings, tools
+from cluster import engine, node_network, nodes, services, settings, tools
 from cluster.console import Console, Failure
-from cluster.settings import Addresses
 
+if TYPE_CHECKING:
+    from cluster.settings import Addresses
+
+# Asked for half a minute: just after a restart kube-proxy and CoreDNS need a moment themselves.
 # Exit code 7: all is well but for the world outside, which a closed network may forbid.
 PROBE = """
-set -eu
-getent hosts kubernetes.default.svc.cluster.local
-exec 3<>/dev/tcp/{registry_ip}/5000 4<>/dev/tcp/{git_ip}/80
-exec 5<>/dev/tcp/kubernetes.default/443
-mirror=$(sed -n 's#.*://\\([^/ ]*\\)/.*#\\1#p' /etc/apt/sources.list | head -n 1)
-getent hosts "$mirror" && exec 6<>"/dev/tcp/$mirror/80" || exit 7
+inside() {{
+  getent hosts kubernetes.default.svc.cluster.local &&
+    : 3<>/dev/tcp/{registry_ip}/5000 4<>/dev/tcp/{git_ip}/80 5<>/dev/tcp/kubernetes.default/443
+}}
+outside() {{
+  mirror=$(sed -n 's#.*://\\([^/ ]*\\)/.*#\\1#p' /etc/apt/sources.list | head -n 1)
+  getent hosts "$mirror" && : 6<>"/dev/tcp/$mirror/80"
+}}
+export -f inside outside
+try() {{ for _ in $(seq "$2"); do timeout 5 bash -c "$1" && return; sleep 0.5; done; return 1; }}
+try inside 60 || exit 1
+try outside 4 || exit 7
 """
 
 
@@ -49,21 +59,21 @@ def _node_problems(console: Console, found: Addresses) -> list[str]:
         return [f"the API server does not answer ({failure})"]
     script = f"curl --silent --fail --max-time 5 --output /dev/null http://{found.registry}/v2/"
     for container in containers:
-        code, _ = console.call(["docker", "exec", container.name, "sh", "-c", script], timeout=20)
+        code, _ = console.call(["docker", "exec", container.name, "sh", "-c", script], timeout=60)
         if code:
             wrong.append(f"{container.name} does not reach the registry")
     return wrong
 
 
 def _kubernetes_problems(console: Console, count: int) -> list[str]:
-    out = tools.kubectl(console, "get", "nodes", "--output", "json", timeout=15)
+    out = tools.kubectl(console, "get", "nodes", "--output", "json", timeout=60)
     items = json.loads(out)["items"]
     wrong = [f"{n['metadata']['name']} is not Ready" for n in items if not _is_ready(n)]
     if len(items) != count:
         wrong.append(f"the API server knows {len(items)} nodes instead of {count}")
     field = "jsonpath={.status.availableReplicas}"
     command = ("-n", "kube-system", "get", "deployment", "coredns", "--output", field)
-    if tools.kubectl(console, *command, timeout=15) in ("", "0"):
+    if tools.kubectl(console, *command, timeout=60) in ("", "0"):
         wrong.append("CoreDNS is not available")
     return wrong
 
@@ -79,7 +89,7 @@ def prove(console: Console, found: Addresses) -> None:
     Raises:
         Failure: a pod did not succeed; the message names its node.
     """
-    names = sorted(nodes.node_networks(console))
+    names = sorted(node_network.addresses_of_nodes(console))
     pods = [_pod(node, found) for node in names]
     with console.step("trying a pod on every node (registry, DNS, git, API)"):
         _delete_probes(console)
@@ -112,8 +122,12 @@ def _pod(node: str, found: Addresses) -> dict[str, object]:
         "image": f"{found.registry}/library/debian:{settings.SUITE}",
         "command": ["bash", "-c", script],
     }
-    spec = {"nodeName": node, "restartPolicy": "Never", "containers": [container]}
-    spec["terminationGracePeriodSeconds"] = 0
+    spec = {
+        "nodeName": node,
+        "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": 0,
+        "containers": [container],
+    }
     # The control plane's taint is for the scheduler; nodeName passes it by.
     metadata = {"name": f"conveyor-probe-{node}", "labels": {"app": "conveyor-probe"}}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
@@ -133,7 +147,7 @@ def _wait_for_probes(console: Console, count: int) -> None:
         return len(codes) == count
 
     try:
-        console.wait_for("the pods that try the network end", finished, timeout=90, every=0.5)
+        console.wait_for("the pods that try the network end", finished, timeout=180, every=0.5)
     except Failure:
         tools.kubectl(console, "describe", "pods", "--selector", "app=conveyor-probe", check=False)
         raise

@@ -6,17 +6,22 @@ archive in the cache folder.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cluster import cache, settings
 from cluster.console import Console, Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+NAMES = ("base", "node", "os", "services")
 
 
 def exists(console: Console, image: str) -> bool:
     """Whether Docker's store has the image."""
     command = ["docker", "image", "inspect", "--format", "{{.Id}}", image]
-    return console.call(command, timeout=30)[0] == 0
+    return console.call(command, timeout=90)[0] == 0
 
 
 def ensure(
@@ -37,7 +42,7 @@ def ensure(
     image = f"conveyor-{name}:{key}"
     archive = settings.cache_folder() / "images" / f"{name}-{key}.tar"
     if exists(console, image):
-        if not archive.exists():
+        if not cache.is_sealed(archive):
             save(console, image, archive)
         return image
     if not _load(console, image, archive):
@@ -55,7 +60,7 @@ def _load(console: Console, image: str, archive: Path) -> bool:
             console.note(f"{archive} is damaged; building again")
             return False
         try:
-            console.run(["docker", "load", "--quiet", "--input", str(archive)], timeout=300)
+            console.run(["docker", "load", "--quiet", "--input", str(archive)], timeout=900)
         except Failure:
             return False
     return exists(console, image)
@@ -66,9 +71,19 @@ def save(console: Console, image: str, archive: Path) -> None:
     name = archive.name.rsplit("-", 1)[0]
     with console.step(f"caching image {image}"), cache.scratch(settings.cache_folder()) as scratch:
         made = scratch / "image.tar"
-        console.run(["docker", "save", "--output", str(made), image], timeout=300)
+        console.run(["docker", "save", "--output", str(made), image], timeout=900)
         cache.store(made, archive)
         cache.forget_others(archive, f"{name}-*.tar*")
+    _forget_older(console, image)
+
+
+def _forget_older(console: Console, image: str) -> None:
+    """Remove images of older keys from Docker's store, but for those still in use."""
+    repository = image.split(":", maxsplit=1)[0]
+    listed = ["docker", "images", "--format", "{{.Repository}}:{{.Tag}}", repository]
+    for other in console.run(listed, timeout=90).split():
+        if other != image and not other.endswith(":local"):
+            console.run(["docker", "rmi", other], timeout=60, check=False)
 
 
 def build(
@@ -88,3 +103,11 @@ def build(
         command += ["--build-arg", f"{name}={value}"]
     output = console.run([*command, str(folder)], timeout=timeout)
     console.note(output[-2000:])
+
+
+def remove_all(console: Console) -> None:
+    """Remove our images from Docker's store, but for those that others still use."""
+    listed = ["docker", "images", "--format", "{{.Repository}}:{{.Tag}}"]
+    for image in console.run(listed, timeout=90).split():
+        if image.split(":")[0] in {f"conveyor-{name}" for name in NAMES}:
+            console.run(["docker", "rmi", image], timeout=60, check=False)

@@ -6,16 +6,22 @@ Out: the tags of the base image, the operator's base, the services' image and th
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import shutil
-import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cluster import cache, image_store, node_archive, settings, tools
 from cluster.console import Console, Failure
 
-BASE_SETTINGS = ['CMD ["bash"]', "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BASE_SETTINGS = [
+    'CMD ["bash"]',
+    "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+]
 NEGATIVE_ANSWER_LASTS = 24 * 3600
 NODE = settings.HERE / "node" / "image"
 
@@ -38,7 +44,7 @@ def base(console: Console) -> str:
             env = {"SOURCE_DATE_EPOCH": "1735689600"}
             console.run([*command, *([mirror] if mirror else [])], timeout=900, env=env)
             changes = [word for line in BASE_SETTINGS for word in ("--change", line)]
-            console.run(["docker", "import", *changes, str(rootfs), image], timeout=300)
+            console.run(["docker", "import", *changes, str(rootfs), image], timeout=900)
 
     return image_store.ensure(console, "base", base_key(), bootstrap, slow="half a minute")
 
@@ -55,7 +61,7 @@ def _from_dockerfile(console: Console, name: str, folder: Path, *, slow: str) ->
 def operating_system(console: Console) -> str:
     """The base of the operator's own image: Python, git, static shells; tagged OS_IMAGE too."""
     image = _from_dockerfile(console, "os", settings.HERE / "base", slow="half a minute")
-    console.run(["docker", "tag", image, settings.OS_IMAGE], timeout=30)
+    console.run(["docker", "tag", image, settings.OS_IMAGE], timeout=90)
     return settings.OS_IMAGE
 
 
@@ -87,7 +93,7 @@ def _pull_published(console: Console) -> bool:
     if image_store.exists(console, image):
         return True
     unreachable = settings.cache_folder() / "published-node-image-unreachable"
-    if unreachable.exists() and time.time() - unreachable.stat().st_mtime < NEGATIVE_ANSWER_LASTS:
+    if unreachable.exists() and _age(unreachable) < NEGATIVE_ANSWER_LASTS:
         return False
     with console.step("asking for kind's published node image"):
         try:
@@ -101,6 +107,11 @@ def _pull_published(console: Console) -> bool:
     return True
 
 
+def _age(file: Path) -> float:
+    """Seconds since the file was written."""
+    return dt.datetime.now(dt.UTC).timestamp() - file.stat().st_mtime  # noqa: TID251
+
+
 def _plain(image: str) -> str:
     """The reference without its tag: skopeo takes a tag or a digest, not both."""
     name, digest = image.split("@")
@@ -108,7 +119,7 @@ def _plain(image: str) -> str:
 
 
 def _built_node(console: Console) -> str:
-    key = cache.key_of([NODE, Path(node_archive.__file__)], base_key(), tools.key())
+    key = cache.key_of([NODE], base_key(), tools.key(), node_archive.key())
 
     def build(image: str) -> None:
         programs = tools.ensure(console)
@@ -125,9 +136,7 @@ def _built_node(console: Console) -> str:
     return image_store.ensure(console, "node", key, build, slow="two minutes")
 
 
-def _put_images_in(
-    console: Console, stage: str, image: str, programs: Path, scratch: Path
-) -> None:
+def _put_images_in(console: Console, stage: str, image: str, programs: Path, scratch: Path) -> None:
     """Import the control plane's images into the containerd of a throw-away node."""
     container = "conveyor-node-import"
     console.run(["docker", "rm", "--force", container], timeout=60, check=False)
@@ -140,9 +149,14 @@ def _put_images_in(
         archive = scratch / "images.tar"
         node_archive.write(archive, programs, proxy)
         console.run(["docker", "cp", str(archive), f"{container}:/images.tar"], timeout=120)
-        console.run(["docker", "exec", container, "/kind/import-images"], timeout=300)
-        changes = ["--change", f"ENTRYPOINT {json.dumps(['/usr/local/bin/entrypoint', '/sbin/init'])}"]
-        console.run(["docker", "commit", *changes, "--change", "CMD []", container, image], timeout=300)
+        console.run(["docker", "exec", container, "/kind/import-images"], timeout=900)
+        changes = [
+            "--change",
+            f"ENTRYPOINT {json.dumps(['/usr/local/bin/entrypoint', '/sbin/init'])}",
+        ]
+        console.run(
+            ["docker", "commit", *changes, "--change", "CMD []", container, image], timeout=900
+        )
     finally:
         console.run(["docker", "rm", "--force", container], timeout=60, check=False)
         console.run(["docker", "rmi", stage], timeout=60, check=False)

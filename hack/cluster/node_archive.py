@@ -11,9 +11,12 @@ import io
 import json
 import platform
 import tarfile
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cluster import settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 REGISTRY = "registry.k8s.io"
 # The tags that kubeadm of this Kubernetes asks for.
@@ -26,7 +29,14 @@ IMAGES = {
     "coredns/coredns": "v1.12.1",
 }
 PAUSE = "3.10.1"
+# Raise it when what this module writes changes otherwise than by the tags above.
+LAYOUT = "1"
 PATHS = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def key() -> str:
+    """Key of what this module writes, given the same programs."""
+    return json.dumps([LAYOUT, IMAGES, PAUSE])
 
 
 def write(archive: Path, programs: Path, proxy: Path) -> None:

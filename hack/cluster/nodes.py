@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cluster import images, services, settings, tools
+from cluster import images, node_network, settings, tools
 from cluster.console import Console, Failure
-from cluster.settings import Addresses
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 LABEL = f"io.x-k8s.kind.cluster={settings.CLUSTER}"
 KIND_ENV = {"KIND_EXPERIMENTAL_DOCKER_NETWORK": settings.NETWORK}
@@ -27,21 +29,25 @@ class Container:
         running: whether its processes live.
         image: the image it was made from.
         address: the fixed address in the cluster's network, "" when none was set.
+        started: when its processes were started last.
     """
 
     name: str
     running: bool
     image: str
     address: str
+    started: str
 
 
 def containers(console: Console) -> list[Container]:
     """All node containers, running or not."""
     listed = ["docker", "ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={LABEL}"]
-    ids = console.run(listed, timeout=30).split()
+    ids = console.run(listed, timeout=90).split()
     if not ids:
         return []
-    found = [_container(raw) for raw in json.loads(console.run(["docker", "inspect", *ids], timeout=30))]
+    found = [
+        _container(raw) for raw in json.loads(console.run(["docker", "inspect", *ids], timeout=90))
+    ]
     return sorted(found, key=lambda container: container.name)
 
 
@@ -52,6 +58,7 @@ def _container(raw: dict) -> Container:  # type: ignore[type-arg]
         running=raw["State"]["Running"] and not raw["State"]["Paused"],
         image=raw["Config"]["Image"],
         address=(network.get("IPAMConfig") or {}).get("IPv4Address", ""),
+        started=raw["State"]["StartedAt"],
     )
 
 
@@ -59,29 +66,49 @@ def _plan_file() -> Path:
     return settings.cache_folder() / "cluster.json"
 
 
+def _plan() -> dict[str, object]:
+    try:
+        plan = json.loads(_plan_file().read_text())
+    except (OSError, ValueError):
+        return {}
+    return plan if isinstance(plan, dict) else {}
+
+
 def planned_workers() -> int | None:
     """How many workers the cluster was made with, None when there is no whole cluster."""
-    try:
-        return int(json.loads(_plan_file().read_text())["workers"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    workers = _plan().get("workers")
+    return workers if isinstance(workers, int) else None
+
+
+def is_proved(console: Console) -> bool:
+    """Whether pods on every node have shown that all works since the nodes were started.
+
+    Right after a restart the API server still tells how things were before it.
+    """
+    return _plan().get("proved") == _starts(console)
+
+
+def mark_proved(console: Console) -> None:
+    """Remember that they have."""
+    _plan_file().write_text(json.dumps({**_plan(), "proved": _starts(console)}))
+
+
+def _starts(console: Console) -> dict[str, str]:
+    return {container.name: container.started for container in containers(console)}
 
 
 def reason_to_create(found: list[Container], image: str, workers: int) -> str | None:
     """Why the nodes that exist cannot be used; None when they can."""
-    if not found:
-        return "there is none"
-    if planned_workers() is None:
-        return "an earlier run did not finish it"
-    if planned_workers() != workers:
-        return f"it has {planned_workers()} workers, {workers} are wanted"
-    if len(found) != workers + 1:
-        return f"{len(found)} of its {workers + 1} nodes are left"
-    if any(container.image != image for container in found):
-        return "its node image is of another version"
-    if any(not container.address for container in found):
-        return "a node has no fixed address"
-    return None
+    planned = planned_workers()
+    reasons = {
+        "there is none": not found,
+        "an earlier run did not finish it": planned is None,
+        f"it has {planned} workers, {workers} are wanted": planned != workers,
+        f"{len(found)} of its {workers + 1} nodes are left": len(found) != workers + 1,
+        "its node image is of another version": any(c.image != image for c in found),
+        "a node has no fixed address": any(not c.address for c in found),
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
 
 
 def create(console: Console, image: str, workers: int) -> None:
@@ -114,18 +141,18 @@ def _kind_config(image: str, workers: int) -> dict[str, object]:
 
 def _log_nodes(console: Console) -> None:
     for container in containers(console):
-        console.run(["docker", "logs", "--tail", "50", container.name], timeout=30, check=False)
+        console.run(["docker", "logs", "--tail", "50", container.name], timeout=90, check=False)
         journal = ["docker", "exec", container.name, "journalctl", "--no-pager", "-n", "80"]
-        console.run(journal, timeout=30, check=False)
+        console.run(journal, timeout=90, check=False)
 
 
 def _fix_address(console: Console, name: str) -> None:
     """Have Docker give the node the same address after a restart: certificates name it."""
     field = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
-    address = console.run(["docker", "inspect", "--format", field, name], timeout=30)
-    console.run(["docker", "network", "disconnect", settings.NETWORK, name], timeout=30)
+    address = console.run(["docker", "inspect", "--format", field, name], timeout=90)
+    console.run(["docker", "network", "disconnect", settings.NETWORK, name], timeout=90)
     connect = ["docker", "network", "connect", "--ip", address, settings.NETWORK, name]
-    console.run(connect, timeout=30)
+    console.run(connect, timeout=90)
 
 
 def delete(console: Console) -> None:
@@ -169,95 +196,10 @@ def wait_for_api(console: Console, workers: int) -> None:
     """Wait until the API server answers and knows every node with its pod network."""
 
     def known() -> bool:
-        found = node_networks(console)
+        found = node_network.addresses_of_nodes(console)
         return len(found) == workers + 1 and all(cidr and ip for cidr, ip in found.values())
 
     console.wait_for("the API server knows all nodes", known, timeout=120)
-
-
-def node_networks(console: Console) -> dict[str, tuple[str, str]]:
-    """Node name -> (pod CIDR, address)."""
-    out = tools.kubectl(console, "get", "nodes", "--output", "json")
-    result = {}
-    for node in json.loads(out)["items"]:
-        addresses = node["status"].get("addresses", [])
-        ip = next((a["address"] for a in addresses if a["type"] == "InternalIP"), "")
-        result[node["metadata"]["name"]] = (node["spec"].get("podCIDR", ""), ip)
-    return result
-
-
-def set_up_network(console: Console, found: Addresses, image: str) -> None:
-    """Give every node its pod network, its routes and the registries; harmless when repeated."""
-    own = images.is_built_here(image)
-    if own:
-        set_up_dns(console)
-    networks = node_networks(console)
-    for name, (cidr, _) in networks.items():
-        peers = {c: ip for peer, (c, ip) in networks.items() if peer != name}
-        script = _registries_script(found) + (_network_script(console, cidr, peers) if own else "")
-        console.run(["docker", "exec", "-i", name, "sh", "-eu"], data=script.encode(), timeout=60)
-
-
-def _network_script(console: Console, cidr: str, peers: dict[str, str]) -> str:
-    ipam = {"type": "host-local", "ranges": [[{"subnet": cidr}]], "routes": [{"dst": "0.0.0.0/0"}]}
-    ptp = {"type": "ptp", "ipMasq": False, "mtu": services.mtu(console), "ipam": ipam}
-    ports = {"type": "portmap", "capabilities": {"portMappings": True}}
-    conf = {"cniVersion": "0.3.1", "name": "pods", "plugins": [ptp, ports]}
-    rule = f"POSTROUTING -s {cidr} ! -d {settings.POD_SUBNET} -j MASQUERADE"
-    routes = "".join(f"ip route replace {c} via {ip}\n" for c, ip in peers.items())
-    return (
-        f"iptables -w -t nat -C {rule} 2>/dev/null || iptables -w -t nat -A {rule}\n{routes}"
-        f"mkdir -p /etc/cni/net.d\necho '{json.dumps(conf)}' > /etc/cni/net.d/.new\n"
-        "mv /etc/cni/net.d/.new /etc/cni/net.d/10-ptp.conflist\n"
-    )
-
-
-def _registries_script(found: Addresses) -> str:
-    script = ""
-    for registry in found.registries:
-        folder = f"/etc/containerd/certs.d/{registry}"
-        script += f"mkdir -p {folder}\n"
-        script += f"printf 'server = \"http://{registry}\"\\n' > {folder}/hosts.toml\n"
-    return script
-
-
-def set_up_dns(console: Console) -> None:
-    """Point CoreDNS at the host's name servers: pods cannot use Docker's resolver of the node."""
-    upstream = _nameservers()
-    if not upstream:
-        console.say("no name server found in resolv.conf: pods will only resolve cluster names")
-        return
-    out = tools.kubectl(
-        console, "-n", "kube-system", "get", "configmap", "coredns", "--output", "json"
-    )
-    corefile = json.loads(out)["data"]["Corefile"]
-    lines = corefile.splitlines()
-    wanted = "\n".join(_forward(line, upstream) for line in lines) + "\n"
-    if wanted != corefile:
-        patch = json.dumps({"data": {"Corefile": wanted}})
-        tools.kubectl(
-            console, "-n", "kube-system", "patch", "configmap", "coredns", "--patch", patch
-        )
-
-
-def _forward(line: str, upstream: list[str]) -> str:
-    words = line.split()
-    if words[:2] != ["forward", "."]:
-        return line
-    indent = line[: len(line) - len(line.lstrip())]
-    return f"{indent}forward . {' '.join(upstream)}{' {' * line.rstrip().endswith('{')}"
-
-
-def _nameservers() -> list[str]:
-    for path in (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf")):
-        if not path.exists():
-            continue
-        pairs = [line.split() for line in path.read_text().splitlines()]
-        found = [p[1] for p in pairs if len(p) > 1 and p[0] == "nameserver"]
-        usable = [ip for ip in found if not ip.startswith("127.") and "%" not in ip and ip != "::1"]
-        if usable:
-            return usable[:3]
-    return []
 
 
 def wait_until_ready(console: Console, *, timeout: float) -> None:

@@ -4,6 +4,9 @@ In: the services' image. Out: two containers with fixed addresses that answer fr
 nodes and from pods, and base images in the registry.
 """
 
+# The URLs are our own, http only.
+# ruff: noqa: S310
+
 from __future__ import annotations
 
 import base64
@@ -11,11 +14,13 @@ import http.client
 import ipaddress
 import json
 import os
+import re
+import tempfile
 import urllib.error
 import urllib.request
 from pathlib import Path
 
-from cluster import cache, engine, images, settings
+from cluster import engine, images, settings
 from cluster.console import Console, Failure
 from cluster.settings import Addresses
 
@@ -39,7 +44,7 @@ def addresses(console: Console) -> Addresses:
 
 def _network_config(console: Console) -> dict[str, str] | None:
     command = ["docker", "network", "inspect", settings.NETWORK]
-    code, out = console.call(command, timeout=30)
+    code, out = console.call(command, timeout=90)
     if code:
         return None
     configs: list[dict[str, str]] = json.loads(out)[0]["IPAM"]["Config"]
@@ -53,9 +58,19 @@ def ensure_network(console: Console) -> Addresses:
         with console.step(f"creating the Docker network {settings.NETWORK}"):
             _create_network(console)
         return addresses(console)
-    if os.geteuid() == 0 and not os.environ.get("DOCKER_HOST"):
-        engine.restore_bridge(console, BRIDGE, config)
+    local = os.geteuid() == 0 and not os.environ.get("DOCKER_HOST")
+    if local and engine.restore_bridge(console, BRIDGE, config):
+        _restart_all(console)
     return addresses(console)
+
+
+def _restart_all(console: Console) -> None:
+    """Plug everything on the network into its bridge again."""
+    listed = ["docker", "ps", "--quiet", "--filter", f"network={settings.NETWORK}"]
+    names = console.run(listed, timeout=90).split()
+    if names:
+        with console.step("restarting what lost its network"):
+            console.run(["docker", "restart", "--time", "5", *names], timeout=120)
 
 
 def _create_network(console: Console) -> None:
@@ -70,7 +85,7 @@ def _create_network(console: Console) -> None:
     command += ["--subnet", str(found.subnet), "--gateway", found.gateway]
     command += ["--ip-range", found.node_range]
     command += [word for option in options for word in ("--opt", option)]
-    console.run([*command, settings.NETWORK], timeout=30)
+    console.run([*command, settings.NETWORK], timeout=90)
 
 
 def _free_subnet(console: Console) -> ipaddress.IPv4Network:
@@ -103,16 +118,16 @@ def ensure(console: Console, found: Addresses) -> None:
     )
     volume = f"{settings.GIT_VOLUME}:/srv/git"
     _ensure_container(console, settings.GIT_CONTAINER, found.git_ip, volume, [image, "serve-git"])
-    for name, problem in (("registry", registry_problem), ("git server", git_problem)):
-        console.wait_for(f"the {name} answers", lambda p=problem: p(found) is None, timeout=30)
+    console.wait_for("the registry answers", lambda: registry_problem(found) is None, timeout=90)
+    console.wait_for("the git server answers", lambda: git_problem(found) is None, timeout=90)
 
 
 def _ensure_container(
     console: Console, name: str, address: str, volume: str, command: list[str]
 ) -> None:
     fields = "{{.State.Running}} {{.Config.Image}} {{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
-    state = console.run(["docker", "inspect", "--format", fields, name], timeout=30, check=False)
-    healthy = state == f"true {command[0]} {address}" and _port_open(name, address)
+    state = console.run(["docker", "inspect", "--format", fields, name], timeout=90, check=False)
+    healthy = state == f"true {command[0]} {address}" and _answers_soon(console, name, address)
     if healthy:
         return
     with console.step(f"starting {name} at {address}"):
@@ -122,19 +137,25 @@ def _ensure_container(
         console.run([*run, *command], timeout=60)
 
 
-def _port_open(name: str, address: str) -> bool:
+def _answers_soon(console: Console, name: str, address: str) -> bool:
+    """Whether a running container answers; on a busy machine it gets some seconds."""
     port = 5000 if name == settings.REGISTRY_CONTAINER else 80
-    return http_status(f"http://{address}:{port}/") is not None
+    url = f"http://{address}:{port}/"
+    try:
+        console.wait_for(f"{name} answers", lambda: http_status(url) is not None, timeout=15)
+    except Failure:
+        return False
+    return True
 
 
 def http_status(url: str, *, login: bool = False, accept: str = "*/*") -> int | None:
-    """Status code of a GET, None when nobody answers; 3 s at most."""
-    request = urllib.request.Request(url, headers={"Accept": accept})  # noqa: S310 (our own URLs)
+    """Status code of a GET, None when nobody answers; 10 s at most."""
+    request = urllib.request.Request(url, headers={"Accept": accept})
     if login:
         pair = f"{settings.USER}:{settings.PASSWORD}".encode()
         request.add_header("Authorization", f"Basic {base64.b64encode(pair).decode()}")
     try:
-        with _OPENER.open(request, timeout=3) as answer:
+        with _OPENER.open(request, timeout=10) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code
@@ -184,11 +205,11 @@ def new_repository(console: Console, name: str) -> None:
     Raises:
         Failure: the name is not fit for a path, or the server is not up.
     """
-    words = name.removesuffix(".git").split("/")
-    if not all(word and word.strip(".") and word.replace("-", "a").replace("_", "a").replace(".", "a").isalnum() for word in words):
+    path = name.removesuffix(".git")
+    if not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)*", path, re.ASCII):
         raise Failure(f"{name!r} is no repository name: letters, digits, - _ . and / only", code=2)
-    command = ["docker", "exec", settings.GIT_CONTAINER, "new-repository", "/".join(words)]
-    console.run(command, timeout=30)
+    command = ["docker", "exec", settings.GIT_CONTAINER, "new-repository", path]
+    console.run(command, timeout=90)
 
 
 def push(console: Console, image: str, reference: str) -> None:
@@ -199,20 +220,20 @@ def push(console: Console, image: str, reference: str) -> None:
         image: name in Docker's store.
         reference: host:port/repository:tag to push to.
     """
-    console.run(["docker", "tag", image, reference], timeout=30)
+    console.run(["docker", "tag", image, reference], timeout=90)
     try:
-        code, _ = console.call(["docker", "push", "--quiet", reference], timeout=300)
+        code, _ = console.call(["docker", "push", "--quiet", reference], timeout=900)
     finally:
-        console.run(["docker", "rmi", "--no-prune", reference], timeout=30, check=False)
+        console.run(["docker", "rmi", "--no-prune", reference], timeout=90, check=False)
     if code:
         # A dockerd that was not started by us speaks https only to a registry it does not know.
         _push_with_skopeo(console, image, reference)
 
 
 def _push_with_skopeo(console: Console, image: str, reference: str) -> None:
-    with cache.scratch(settings.cache_folder()) as scratch:
-        archive = scratch / "image.tar"
-        console.run(["docker", "save", "--output", str(archive), image], timeout=300)
+    with tempfile.TemporaryDirectory() as folder:
+        archive = Path(folder) / "image.tar"
+        console.run(["docker", "save", "--output", str(archive), image], timeout=900)
         copy = ["skopeo", "copy", "--dest-tls-verify=false", f"docker-archive:{archive}"]
         console.run([*copy, f"docker://{reference}"], timeout=600)
 
@@ -223,10 +244,11 @@ def _digest(reference: str) -> str | None:
     repository, tag = rest.rsplit(":", 1)
     url = f"http://{host}/v2/{repository}/manifests/{tag}"
     types = "application/vnd.docker.distribution.manifest.v2+json"
-    request = urllib.request.Request(url, method="HEAD", headers={"Accept": types})  # noqa: S310
+    request = urllib.request.Request(url, method="HEAD", headers={"Accept": types})
     try:
-        with _OPENER.open(request, timeout=3) as answer:
-            return answer.headers["Docker-Content-Digest"]
+        with _OPENER.open(request, timeout=10) as answer:
+            digest: str | None = answer.headers["Docker-Content-Digest"]
+            return digest
     except (OSError, http.client.HTTPException):
         return None
 

@@ -6,10 +6,13 @@ the cluster's Docker network.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import ipaddress
 
 CLUSTER = "conveyor"
 NETWORK = "conveyor"
@@ -32,7 +35,7 @@ GIT_CONTAINER = "conveyor-git"
 GIT_VOLUME = "conveyor-git"
 # A development cluster on a private bridge: these are no secrets, tests and docs repeat them.
 USER = "conveyor"
-PASSWORD = "first-light"
+PASSWORD = "first-light"  # noqa: S105
 
 HERE = Path(__file__).resolve().parent
 OS_IMAGE = "conveyor-os:local"

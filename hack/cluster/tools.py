@@ -7,11 +7,15 @@ pause, kind, helm and kubectl, rebuilt when their inputs change.
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cluster import cache, settings
-from cluster.console import Console
 from cluster.host import go_program
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cluster.console import Console
 
 MODULE = settings.HERE / "node"
 SOURCES = [MODULE / name for name in ("main.go", "pause", "go.mod", "go.sum")]
@@ -79,7 +83,7 @@ def _link(folder: Path) -> None:
     place = settings.tools_folder()
     place.mkdir(parents=True, exist_ok=True)
     links = {name: folder / name for name in ("kind", "helm")}
-    links |= {name: folder / "cluster" for name in SHORTCUTS}
+    links |= dict.fromkeys(SHORTCUTS, folder / "cluster")
     for name, target in links.items():
         link = place / name
         if link.is_symlink() and link.readlink() == target:
@@ -95,7 +99,7 @@ def program(name: str) -> str:
     return str(settings.tools_folder() / name)
 
 
-def kubectl(console: Console, *arguments: str, timeout: float = 30, check: bool = True) -> str:
+def kubectl(console: Console, *arguments: str, timeout: float = 60, check: bool = True) -> str:
     """Run kubectl against the development cluster and answer its stdout."""
     command = [program("kubectl"), *arguments]
     env = {"KUBECONFIG": str(settings.kubeconfig())}

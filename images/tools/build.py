@@ -219,9 +219,8 @@ def reachable(source: Path, library: Path) -> dict[str, Path]:
     )
     for name in (PROGRAM, *LAZY, *ALWAYS):
         finder.import_hook(name)
-    files = {
-        name: Path(module.__file__) for name, module in finder.modules.items() if module.__file__
-    }
+    found = ((name, getattr(module, "__file__", None)) for name, module in finder.modules.items())
+    files = {name: Path(file) for name, file in found if file}
     foreign = [
         n for n in files if n.startswith("conveyor.") and not n.startswith("conveyor.builder")
     ]

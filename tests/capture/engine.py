@@ -7,7 +7,7 @@ base with our layers, both read back through `docker export`.
 from __future__ import annotations
 
 import hashlib
-import io
+import itertools
 import json
 import tarfile
 import tempfile
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from tests.capture.trees import read_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import docker
     from docker.models.containers import Container
@@ -65,7 +65,7 @@ class Engine:
         self.client = client
         self._work = work
         self._known: set[str] = set()
-        self._images: list[str] = []
+        self.layers: dict[str, tuple[Layer, ...]] = {}
 
     def image(self, layers: Sequence[Layer], config: dict[str, object] | None = None) -> str:
         """Load an image made of `layers`; those the engine has already are not sent again."""
@@ -78,23 +78,22 @@ class Engine:
         }
         names = [f"{index}/layer.tar" for index in range(len(layers))]
         manifest = [{"Config": "config.json", "RepoTags": [name], "Layers": names}]
-        with tempfile.TemporaryFile(dir=self._work) as archive:
-            with tarfile.open(fileobj=archive, mode="w") as tar:
-                _add(tar, "config.json", json.dumps(body).encode())
-                _add(tar, "manifest.json", json.dumps(manifest).encode())
-                for entry, layer, chain in zip(names, layers, _chains(layers), strict=True):
-                    if chain not in self._known:
-                        tar.add(layer.path, arcname=entry)
-                        self._known.add(chain)
-            archive.seek(0)
-            self.client.images.load(archive)
-        self._images.append(name)
+        parts = [
+            _member("config.json", json.dumps(body)),
+            _member("manifest.json", json.dumps(manifest)),
+        ]
+        for entry, layer, chain in zip(names, layers, _chains(layers), strict=True):
+            if chain not in self._known:
+                parts.append(_file(entry, layer.path))
+                self._known.add(chain)
+        self.client.images.load(itertools.chain(*parts, (bytes(1024),)))  # type: ignore[arg-type]  # streamed
+        self.layers[name] = tuple(layers)
         return name
 
     def capture(
         self,
         image: str,
-        task: dict[str, object],
+        work: dict[str, Any],
         *,
         inputs: dict[str, bytes] | None = None,
         commit: bool = False,
@@ -104,34 +103,48 @@ class Engine:
 
         Args:
             image: Execution image: the tools layer below the base's layers.
-            task: The stage task.
+            work: The stage task.
             inputs: Files the courier would have put into `in/`.
             commit: Also keep the container with `docker commit` and read that tree.
             options: Of `docker run`, such as `network_mode`.
         """
-        shared = Path(tempfile.mkdtemp(dir=self._work))
-        (shared / "in").mkdir()
-        for name, data in (inputs or {}).items():
-            (shared / "in" / name).write_bytes(data)
-        for number, _ in enumerate(task["runs"]):  # type: ignore[arg-type]
-            (shared / "in" / f"ready-{number}").touch()
-        container = self.client.containers.create(
-            image,
-            entrypoint=["/.conveyor/bin/stage"],
-            environment={"CONVEYOR_TASK": json.dumps(task)},
-            volumes={str(shared): {"bind": "/.conveyor-io", "mode": "rw"}},
-            user="0:0",
-            working_dir="/",
-            **options,
-        )
+        container, shared = self.start(image, work, inputs=inputs, **options)
         try:
-            container.start()
             code = int(container.wait(timeout=_RUN_SECONDS)["StatusCode"])
             log = container.logs().decode("utf-8", "replace")
             committed = self._committed(container) if commit and code == 0 else {}
         finally:
             container.remove(force=True)
-        return _captured(code, log, shared, committed)
+        return collect(code, log, shared, committed)
+
+    def start(
+        self,
+        image: str,
+        work: dict[str, Any],
+        *,
+        inputs: dict[str, bytes] | None = None,
+        ready: bool = True,
+        **options: Any,
+    ) -> tuple[Container, Path]:
+        """Start the stage program; answers the container and the folder shared with it."""
+        shared = Path(tempfile.mkdtemp(dir=self._work))
+        (shared / "in").mkdir()
+        for name, data in (inputs or {}).items():
+            (shared / "in" / name).write_bytes(data)
+        for number, _ in enumerate(work["runs"]):
+            if ready:
+                (shared / f"in/ready-{number}").touch()
+        container = self.client.containers.create(
+            image,
+            entrypoint=["/.conveyor/bin/stage"],
+            environment={"CONVEYOR_TASK": json.dumps(work)},
+            volumes={str(shared): {"bind": "/.conveyor-io", "mode": "rw"}},
+            user="0:0",
+            working_dir="/",
+            **options,
+        )
+        container.start()
+        return container, shared
 
     def tree(self, image: str) -> dict[str, Node]:
         """The files of an image."""
@@ -143,7 +156,7 @@ class Engine:
 
     def clean(self) -> None:
         """Remove this session's images."""
-        for name in self._images:
+        for name in self.layers:
             self.client.images.remove(name, force=True)
 
     def _committed(self, container: Container) -> dict[str, Node]:
@@ -154,7 +167,7 @@ class Engine:
             self.client.images.remove(str(image.id), force=True)
 
 
-def task(*layers: Sequence[dict[str, object]], **more: object) -> dict[str, object]:
+def task(*layers: Sequence[dict[str, object]], **more: object) -> dict[str, Any]:
     """A task of one run, each argument the steps of one layer."""
     run = {"layers": [{"steps": list(steps)} for steps in layers]}
     return {"version": 1, "env": {}, "runs": [run], **more}
@@ -165,7 +178,8 @@ def script(*commands: str) -> list[dict[str, object]]:
     return [{"op": "script", "commands": list(commands)}]
 
 
-def _captured(code: int, log: str, shared: Path, committed: dict[str, Node]) -> Captured:
+def collect(code: int, log: str, shared: Path, committed: dict[str, Node]) -> Captured:
+    """Read what a run left in the shared folder."""
     out = shared / "out"
     runs = tuple(json.loads(path.read_text()) for path in sorted(out.glob("[0-9].json")))
     files = [layer["file"] for run in runs for layer in run["layers"] if layer["file"]]
@@ -190,7 +204,18 @@ def _chains(layers: Sequence[Layer]) -> list[str]:
     return chains
 
 
-def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+def _member(name: str, text: str) -> Iterator[bytes]:
+    data = text.encode()
     info = tarfile.TarInfo(name)
     info.size = len(data)
-    tar.addfile(info, io.BytesIO(data))
+    yield info.tobuf() + data + bytes(-len(data) % 512)
+
+
+def _file(name: str, path: Path) -> Iterator[bytes]:
+    info = tarfile.TarInfo(name)
+    info.size = path.stat().st_size
+    yield info.tobuf()
+    with path.open("rb") as file:
+        while data := file.read(_CHUNK):
+            yield data
+    yield bytes(-info.size % 512)

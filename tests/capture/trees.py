@@ -123,7 +123,7 @@ def _node(tar: tarfile.TarFile, info: tarfile.TarInfo) -> Node:
     prefix = "SCHILY.xattr."
     return Node(
         kind=info.type.decode(),
-        mode=info.mode,
+        mode=info.mode & 0o7777,
         uid=info.uid,
         gid=info.gid,
         size=info.size,

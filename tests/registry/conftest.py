@@ -4,6 +4,8 @@ Out: fixtures with the servers' addresses. The registry is the Debian package `d
 (distribution 2.8), git's side is `git http-backend`.
 """
 
+# ruff: noqa: S603, S607, S310 - the test starts programs of its own choice
+
 import base64
 import fcntl
 import http.server
@@ -45,13 +47,13 @@ def _free_port() -> int:
 
 
 @contextmanager
-def _registry(root: Path, auth: str) -> Iterator[Registry]:
+def _registry(root: Path, auth: str, tls: str = "") -> Iterator[Registry]:
     host, log = f"127.0.0.1:{_free_port()}", root / "log"
     (root / "config.yml").write_text(
         f"""version: 0.1
 log: {{level: info, formatter: json}}
 storage: {{filesystem: {{rootdirectory: {root}/data}}, delete: {{enabled: true}}}}
-http: {{addr: "{host}"}}
+http: {{addr: "{host}"{tls}}}
 {auth}"""
     )
     with log.open("wb") as out:
@@ -103,6 +105,23 @@ def basic_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registr
         yield running
 
 
+@pytest.fixture(scope="session")
+def tls_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """A registry with a certificate of nobody known; it lies in `root / "cert.pem"`."""
+    root = tmp_path_factory.mktemp("tls")
+    _certificate(root)
+    tls = f", tls: {{certificate: {root}/cert.pem, key: {root}/key.pem}}"
+    with _registry(root, "", tls) as running:
+        yield running
+
+
+def _certificate(root: Path) -> None:
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=tests"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"]
+    command += ["-keyout", f"{root}/key.pem", "-out", f"{root}/cert.pem"]
+    subprocess.run(command, check=True, capture_output=True)
+
+
 @dataclass(kw_only=True)
 class TokenService:
     """Issues bearer tokens as Docker's token specification says."""
@@ -117,10 +136,12 @@ class TokenService:
         expected = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
         known = authorization == f"Basic {expected}"
         self.authorized.append(known)
-        access = []
+        access: list[dict[str, object]] = []
         for scope in query.get("scope", []):
             kind, name, actions = scope.split(":")
-            granted = actions.split(",") if known else [a for a in actions.split(",") if a == "pull"]
+            granted = (
+                actions.split(",") if known else [a for a in actions.split(",") if a == "pull"]
+            )
             access.append({"type": kind, "name": name, "actions": granted})
         return json.dumps({"token": self._token(access), "expires_in": 300}).encode()
 
@@ -132,7 +153,13 @@ class TokenService:
         ).stdout
         header = {"typ": "JWT", "alg": "RS256", "x5c": [base64.b64encode(der).decode()]}
         now = int(time.time())  # noqa: TID251 - a real token has a real time
-        claims = {"iss": "tests", "sub": USER, "aud": "registry", "jti": "1", "access": access}
+        claims: dict[str, object] = {
+            "iss": "tests",
+            "sub": USER,
+            "aud": "registry",
+            "jti": "1",
+            "access": access,
+        }
         claims |= {"iat": now - 10, "nbf": now - 10, "exp": now + 300}
         signed = b".".join(_base64url(json.dumps(part).encode()) for part in (header, claims))
         command = ["openssl", "dgst", "-sha256", "-sign", str(self.root / "key.pem")]
@@ -161,9 +188,7 @@ def _http(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
 def token_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TokenService]:
     """A token service of our own."""
     root = tmp_path_factory.mktemp("token")
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=tests"]
-    command += ["-days", "2", "-keyout", f"{root}/key.pem", "-out", f"{root}/cert.pem"]
-    subprocess.run(command, check=True, capture_output=True)
+    _certificate(root)
     service = TokenService(root=root)
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -184,11 +209,17 @@ def token_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TokenSer
 
 
 @pytest.fixture(scope="session")
-def token_registry(tmp_path_factory: pytest.TempPathFactory, token_service: TokenService) -> Iterator[Registry]:
+def token_registry(
+    tmp_path_factory: pytest.TempPathFactory, token_service: TokenService
+) -> Iterator[Registry]:
     """A registry that trusts `token_service`."""
     bundle = token_service.root / "cert.pem"
-    auth = "auth: {token: {realm: '%s/token', service: registry, issuer: tests, rootcertbundle: %s}}\n"
-    with _registry(tmp_path_factory.mktemp("tokened"), auth % (token_service.url, bundle)) as running:
+    auth = (
+        "auth: {token: {realm: '%s/token', service: registry, issuer: tests, rootcertbundle: %s}}\n"
+    )
+    with _registry(
+        tmp_path_factory.mktemp("tokened"), auth % (token_service.url, bundle)
+    ) as running:
         yield running
 
 
@@ -222,8 +253,23 @@ class GitServer:
 
     def git(self, *arguments: str) -> str:
         environment = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
-        who = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "init.defaultBranch=main"]
-        command = ["git", "-C", str(self.work), *who, "-c", "protocol.file.allow=always", *arguments]
+        who = [
+            "-c",
+            "user.name=t",
+            "-c",
+            "user.email=t@example.org",
+            "-c",
+            "init.defaultBranch=main",
+        ]
+        command = [
+            "git",
+            "-C",
+            str(self.work),
+            *who,
+            "-c",
+            "protocol.file.allow=always",
+            *arguments,
+        ]
         done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
         return done.stdout.strip()
 
@@ -275,7 +321,13 @@ def git_server(tmp_path: Path) -> Iterator[GitServer]:
                 "GIT_PROTOCOL": "" if server.old else self.headers.get("Git-Protocol", ""),
                 "REMOTE_ADDR": "127.0.0.1",
             }
-            done = subprocess.run(["git", "http-backend"], input=body, env=environment, capture_output=True, check=True)
+            done = subprocess.run(
+                ["git", "http-backend"],
+                input=body,
+                env=environment,
+                capture_output=True,
+                check=False,
+            )
             head, _, content = done.stdout.partition(b"\r\n\r\n")
             headers = [line.split(": ", 1) for line in head.decode().split("\r\n")]
             status = next((value for name, value in headers if name == "Status"), "200 OK")

@@ -1,5 +1,6 @@
 """RegistryClient against a real docker-registry."""
 
+import asyncio
 import gzip
 import http.server
 import json
@@ -100,7 +101,9 @@ async def test_tags_of_all_pages_and_of_nothing(registry: Any, repo: ImageRef) -
     async with client(registry) as c:
         assert await c.list_tags(repo) == ()
         manifest = await push_image(c, repo)
-        assert await c.list_tags(repo) == (), "a repository with untagged manifests only answers 404"
+        assert await c.list_tags(repo) == (), (
+            "a repository with untagged manifests only answers 404"
+        )
         names = {f"t{n:04}" for n in range(25)}
         for name in names:
             await c.put_manifest(repo.with_tag(name), manifest)
@@ -175,10 +178,14 @@ async def test_streamed_upload_of_unknown_digest(registry: Any, repo: ImageRef) 
         blob = await c.upload_stream(repo, stream(*chunks))
         assert blob.digest == sha256_digest(b"".join(chunks))
         assert await c.head_blob(repo, blob.digest) == blob.size == 6_000_000
-        assert b"".join([part async for part in c.read_blob(repo, blob.digest, blob.size)]) == b"".join(chunks)
+        assert b"".join(
+            [part async for part in c.read_blob(repo, blob.digest, blob.size)]
+        ) == b"".join(chunks)
 
 
-async def test_failure_of_the_producer_is_raised_and_no_blob_appears(registry: Any, repo: ImageRef) -> None:
+async def test_failure_of_the_producer_is_raised_and_no_blob_appears(
+    registry: Any, repo: ImageRef
+) -> None:
     async def broken() -> AsyncIterator[bytes]:
         yield os.urandom(3_000_000)
         raise LookupError("the source is broken")
@@ -213,7 +220,9 @@ async def test_copy_inside_a_registry_mounts(registry: Any, repo: ImageRef) -> N
         assert not await c.mount_blob(target, sha256_digest(b"no such blob"), repo)
 
 
-async def test_copy_between_registries_streams(registry: Any, other_registry: Any, repo: ImageRef) -> None:
+async def test_copy_between_registries_streams(
+    registry: Any, other_registry: Any, repo: ImageRef
+) -> None:
     target = _repo(other_registry)
     data = os.urandom(5_000_000)
     async with client(registry, other_registry) as c:
@@ -224,11 +233,18 @@ async def test_copy_between_registries_streams(registry: Any, other_registry: An
         assert seen[-1] == len(data)
 
 
-async def test_altered_content_is_refused(registry: Any, other_registry: Any, repo: ImageRef) -> None:
+async def test_altered_content_is_refused(
+    registry: Any, other_registry: Any, repo: ImageRef
+) -> None:
     async with client(registry, other_registry) as c:
         manifest = await push_image(c, repo)
         layer = manifest.layers[0]
-        stored = registry.root / "data/docker/registry/v2/blobs/sha256" / layer.digest[7:9] / layer.digest[7:]
+        stored = (
+            registry.root
+            / "data/docker/registry/v2/blobs/sha256"
+            / layer.digest[7:9]
+            / layer.digest[7:]
+        )
         (stored / "data").write_bytes(os.urandom(layer.size))
         with pytest.raises(DigestMismatchError):
             [part async for part in c.read_blob(repo, layer.digest, layer.size)]
@@ -256,14 +272,18 @@ async def test_basic_auth(basic_registry: Any, docker_config: Callable[[str], st
     async with client(basic_registry) as anonymous:
         with pytest.raises(UnauthorizedError, match=r"UNAUTHORIZED: authentication required"):
             await anonymous.get_manifest(repo.with_tag("v1"))
-    wrong = json.dumps({"auths": {basic_registry.host: {"username": "builder", "password": "wrong-one"}}})
+    wrong = json.dumps(
+        {"auths": {basic_registry.host: {"username": "builder", "password": "wrong-one"}}}
+    )
     async with client(basic_registry, credentials=wrong) as c:
         with pytest.raises(UnauthorizedError) as caught:
             await c.list_tags(repo)
     assert "wrong-one" not in str(caught.value)
 
 
-async def test_token_auth(token_registry: Any, token_service: Any, docker_config: Callable[[str], str]) -> None:
+async def test_token_auth(
+    token_registry: Any, token_service: Any, docker_config: Callable[[str], str]
+) -> None:
     repo = _repo(token_registry)
     async with client(token_registry, credentials=docker_config(token_registry.host)) as c:
         token_service.requests.clear()
@@ -291,8 +311,6 @@ async def test_token_auth(token_registry: Any, token_service: Any, docker_config
 async def test_many_requests_fetch_one_token(
     token_registry: Any, token_service: Any, docker_config: Callable[[str], str]
 ) -> None:
-    import asyncio
-
     repo = _repo(token_registry)
     async with client(token_registry, credentials=docker_config(token_registry.host)) as c:
         token_service.requests.clear()
@@ -301,7 +319,9 @@ async def test_many_requests_fetch_one_token(
     assert len(token_service.requests) == 1
 
 
-async def test_mirror_is_asked_first_and_the_registry_after_it(registry: Any, other_registry: Any) -> None:
+async def test_mirror_is_asked_first_and_the_registry_after_it(
+    registry: Any, other_registry: Any
+) -> None:
     repo = _repo(registry)
     mirrored = ImageRef(registry=other_registry.host, repository=repo.repository)
     mirrors = {registry.host: f"http://{other_registry.host}"}
@@ -322,6 +342,17 @@ async def test_plain_http_only_for_listed_hosts(registry: Any, repo: ImageRef) -
         with pytest.raises(UnreachableError) as caught:
             await c.get_manifest(repo.with_tag("v1"))
     assert caught.value.host == registry.host
+
+
+async def test_tls_with_a_private_authority(tls_registry: Any) -> None:
+    repo = _repo(tls_registry)
+    async with client(ca_file=str(tls_registry.root / "cert.pem")) as c:
+        manifest = await push_image(c, repo, "v1")
+    async with client() as stranger:
+        with pytest.raises(UnreachableError, match="CERTIFICATE_VERIFY_FAILED"):
+            await stranger.get_manifest(repo.with_tag("v1"))
+    async with client(tls_registry) as careless:
+        assert await careless.get_manifest(repo.with_tag("v1")) == manifest
 
 
 async def test_unreachable_names_the_host() -> None:
@@ -347,7 +378,7 @@ class Script(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = _answer
+    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = _answer  # noqa: N815
 
     def log_message(self, *_: object) -> None:
         return
@@ -379,7 +410,9 @@ class _Plain:
 
 
 @contextmanager
-def scripted_registry(*answers: tuple[int, dict[str, str], bytes]) -> Iterator[tuple[Any, list[Any]]]:
+def scripted_registry(
+    *answers: tuple[int, dict[str, str], bytes],
+) -> Iterator[tuple[Any, list[Any]]]:
     """A scripted host behind the `insecure` list: the probe for TLS fails by itself."""
     with scripted(*answers) as (host, seen):
         yield _Plain(host), seen
@@ -398,7 +431,10 @@ async def test_server_errors_and_rate_limits_are_retried() -> None:
 
 
 async def test_retries_are_bounded() -> None:
-    with scripted_registry(*[(429, {}, error_body("TOOMANYREQUESTS", "slow down"))] * 3) as (registry, seen):
+    with scripted_registry(*[(429, {}, error_body("TOOMANYREQUESTS", "slow down"))] * 3) as (
+        registry,
+        seen,
+    ):
         async with client(registry) as c:
             with pytest.raises(RateLimitedError, match="TOOMANYREQUESTS: slow down"):
                 await c.list_tags(_repo(registry))
@@ -422,7 +458,9 @@ async def test_credentials_do_not_follow_redirects(docker_config: Callable[[str]
     assert stored == [("GET", "/blob?signature=a%2Fb", None)]
 
 
-async def test_credentials_do_not_follow_upload_locations(docker_config: Callable[[str], str]) -> None:
+async def test_credentials_do_not_follow_upload_locations(
+    docker_config: Callable[[str], str],
+) -> None:
     with scripted((201, {}, b"")) as (elsewhere, received):
         location = {"Location": f"http://{elsewhere}/upload/1?state=x"}
         challenge = {"WWW-Authenticate": 'Basic realm="r"'}

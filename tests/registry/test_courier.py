@@ -15,7 +15,7 @@ import signal
 import tarfile
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,9 @@ def blob(repo: ImageRef, digest: str, credentials: str = "") -> bytes:
 
 def push(repo: ImageRef, data: bytes) -> str:
     async def put() -> str:
-        async with RegistryClient(None, RegistryOptions(insecure=frozenset({repo.registry}))) as client:
+        async with RegistryClient(
+            None, RegistryOptions(insecure=frozenset({repo.registry}))
+        ) as client:
             return (await client.upload_blob(repo, data)).digest
 
     return asyncio.run(put())
@@ -137,7 +139,12 @@ def test_failure_of_the_user_is_reported_with_what_was_built(delivery: Any, repo
     assert code == 0, "everything was reported"
     assert len(result["runs"]) == 1
     shown = result["failure"]
-    assert (shown["reason"], shown["exitCode"], shown["run"], shown["step"]) == ("CommandFailed", 3, 1, 2)
+    assert (shown["reason"], shown["exitCode"], shown["run"], shown["step"]) == (
+        "CommandFailed",
+        3,
+        1,
+        2,
+    )
     assert shown["logTail"].endswith("the last line")
 
 
@@ -232,7 +239,7 @@ def test_an_unreachable_callback_changes_nothing(delivery: Any, repo: ImageRef) 
 
 
 def _hostile(delivery: Any, kind: str) -> dict[str, object]:
-    layer = delivery.layer("0-0.tar", {"a": b"b"})
+    layer: dict[str, object] = delivery.layer("0-0.tar", {"a": b"b"})
     path = delivery.out / "0-0.tar"
     match kind:
         case "symlink":
@@ -334,7 +341,9 @@ def project(git_server: Any) -> Any:
     return git_server
 
 
-def _inputs(delivery: Any, repo: ImageRef, server: Any, *inputs: dict[str, object], **more: object) -> None:
+def _inputs(
+    delivery: Any, repo: ImageRef, server: Any, *inputs: dict[str, object], **more: object
+) -> None:
     git = {"url": server.url, "credentials": None}
     numbered = [{"run": 0, "file": f"in/{n}.tar", **item} for n, item in enumerate(inputs)]
     delivery.start(task_for(repo, inputs=numbered, git=git) | more)
@@ -350,7 +359,9 @@ def _finish(delivery: Any) -> None:
 def _failure(delivery: Any) -> tuple[str, str]:
     code, result = delivery.end()
     assert code == 1
-    assert json.loads((delivery.io / "in/failed").read_text())["reason"] == result["failure"]["reason"]
+    assert (
+        json.loads((delivery.io / "in/failed").read_text())["reason"] == result["failure"]["reason"]
+    )
     return result["failure"]["reason"], result["failure"]["message"]
 
 
@@ -362,7 +373,12 @@ def test_archive_of_a_directory(delivery: Any, repo: ImageRef, project: Any) -> 
         project,
         {"kind": "gitArchive", "commit": commit, "add": "/src", "excludePaths": ["deep/*.bin"]},
         {"kind": "gitArchive", "commit": commit, "add": "README", "toName": "readme.txt"},
-        {"kind": "gitArchive", "commit": commit, "add": "/", "includePaths": ["src/main.py", "README"]},
+        {
+            "kind": "gitArchive",
+            "commit": commit,
+            "add": "/",
+            "includePaths": ["src/main.py", "README"],
+        },
     )
     delivery.await_ready()
     assert members(delivery.io / "in/0.tar") == {
@@ -453,25 +469,42 @@ def test_context_sources(delivery: Any, repo: ImageRef, project: Any) -> None:
     }
     assert sorted(members(delivery.io / "in/1.tar")) == ["0", "0/web", "0/web/index.html"]
     followed = members(delivery.io / "in/2.tar")
-    assert sorted(followed) == ["0", "0/index.html", "0/secret.key", "1/c.md", "2", "2/index.html", "2/secret.key"]
+    assert sorted(followed) == [
+        "0",
+        "0/index.html",
+        "0/secret.key",
+        "1/c.md",
+        "2",
+        "2/index.html",
+        "2/secret.key",
+    ]
     _finish(delivery)
 
 
 @pytest.mark.parametrize("source", ["nowhere", "*.nope", "outside", "hidden.txt/x", "loop"])
-def test_a_source_that_is_not_in_the_context(delivery: Any, repo: ImageRef, project: Any, source: str) -> None:
+def test_a_source_that_is_not_in_the_context(
+    delivery: Any, repo: ImageRef, project: Any, source: str
+) -> None:
     (project.work / "app").mkdir()
     (project.work / "app/hidden.txt").write_text("x")
     (project.work / "app/outside").symlink_to("../src/main.py")
     (project.work / "app/loop").symlink_to("loop")
     commit = project.commit()
-    _inputs(delivery, repo, project, {"kind": "context", "commit": commit, "context": "app", "sources": [source]})
+    _inputs(
+        delivery,
+        repo,
+        project,
+        {"kind": "context", "commit": commit, "context": "app", "sources": [source]},
+    )
     reason, message = _failure(delivery)
     assert reason == "InputMissing"
     assert source in message
     assert commit in message
 
 
-def test_commits_below_the_branch_and_a_server_of_old(delivery: Any, repo: ImageRef, project: Any) -> None:
+def test_commits_below_the_branch_and_a_server_of_old(
+    delivery: Any, repo: ImageRef, project: Any
+) -> None:
     old = project.commit()
     (project.work / "README").write_text("newer")
     project.commit()
@@ -500,17 +533,23 @@ def _git_secret(delivery: Any, password: str) -> str:
     return str(secret)
 
 
-def test_git_credentials_come_from_a_mounted_secret(delivery: Any, repo: ImageRef, project: Any) -> None:
+def test_git_credentials_come_from_a_mounted_secret(
+    delivery: Any, repo: ImageRef, project: Any
+) -> None:
     commit = project.commit()
     project.private = True
     git = {"url": project.url, "credentials": _git_secret(delivery, "s3cret:with#signs")}
-    _inputs(delivery, repo, project, {"kind": "gitArchive", "commit": commit, "add": "README"}, git=git)
+    _inputs(
+        delivery, repo, project, {"kind": "gitArchive", "commit": commit, "add": "README"}, git=git
+    )
     delivery.await_ready()
     _finish(delivery)
 
 
 @pytest.mark.parametrize("password", [None, "wrong-one"])
-def test_git_without_the_right_password(delivery: Any, repo: ImageRef, project: Any, password: str | None) -> None:
+def test_git_without_the_right_password(
+    delivery: Any, repo: ImageRef, project: Any, password: str | None
+) -> None:
     commit = project.commit()
     project.private = True
     secret = _git_secret(delivery, password) if password else None
@@ -521,10 +560,14 @@ def test_git_without_the_right_password(delivery: Any, repo: ImageRef, project: 
     assert "wrong-one" not in message
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:1/x.git", "file:///tmp/x", "ext::sh -c true", "--upload-pack=x"])
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:1/x.git", "file:///tmp/x", "ext::sh -c true", "--upload-pack=x"]
+)
 def test_git_that_cannot_be_reached(delivery: Any, repo: ImageRef, project: Any, url: str) -> None:
     git = {"url": url, "credentials": None}
-    _inputs(delivery, repo, project, {"kind": "gitArchive", "commit": "12" * 20, "add": ""}, git=git)
+    _inputs(
+        delivery, repo, project, {"kind": "gitArchive", "commit": "12" * 20, "add": ""}, git=git
+    )
     assert _failure(delivery)[0] == "GitUnreachable"
 
 
@@ -586,7 +629,9 @@ def test_bundles_that_cannot_be_used(
     assert _failure(delivery)[0] == reason
 
 
-def test_a_link_planted_in_the_input_folder_is_not_followed(delivery: Any, repo: ImageRef, project: Any) -> None:
+def test_a_link_planted_in_the_input_folder_is_not_followed(
+    delivery: Any, repo: ImageRef, project: Any
+) -> None:
     commit = project.commit()
     target = delivery.base / "precious"
     target.write_text("keep me")
@@ -608,9 +653,3 @@ def test_inputs_of_later_runs_follow(delivery: Any, repo: ImageRef, project: Any
     delivery.done()
     code, result = delivery.end()
     assert (code, len(result["runs"])) == (0, 2)
-
-
-@pytest.fixture(autouse=True)
-def _no_bytecode(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
-    yield

@@ -41,9 +41,9 @@ class ApiError(Exception):
 async def load_configuration() -> None:
     """Configure the client from the pod's service account, else from KUBECONFIG."""
     try:
-        config.load_incluster_config()
+        config.load_incluster_config()  # type: ignore[no-untyped-call]
     except config.ConfigException:
-        await config.load_kube_config()
+        await config.load_kube_config()  # type: ignore[no-untyped-call]
 
 
 class Cluster:
@@ -55,7 +55,7 @@ class Cluster:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._api.close()
+        await self._api.close()  # type: ignore[no-untyped-call]
 
     async def request(
         self,
@@ -142,11 +142,13 @@ class Cluster:
         query = {"fieldManager": names.FIELD_MANAGER}
         return await self.request("POST", _path(prefix, plural, namespace), query=query, body=body)
 
-    async def replace(self, prefix: str, plural: str, namespace: str, name: str, body: Json) -> Json:
+    async def replace(
+        self, prefix: str, plural: str, namespace: str, name: str, body: Json
+    ) -> Json:
         """Replace an object; ApiError 409 when the body's resourceVersion is not the newest."""
         return await self.request("PUT", _path(prefix, plural, namespace, name), body=body)
 
-    async def put_status(  # noqa: PLR0913 - an object's whole address
+    async def put_status(
         self,
         prefix: str,
         plural: str,
@@ -156,7 +158,7 @@ class Cluster:
         status: Mapping[str, object],
     ) -> Json:
         """Replace the status as a whole, of this very object (uid), whatever its resourceVersion."""
-        patch = [
+        patch: list[Json] = [
             {"op": "test", "path": "/metadata/uid", "value": uid},
             {"op": "add", "path": "/status", "value": dict(status)},
         ]
@@ -198,9 +200,7 @@ class Cluster:
             "timeoutSeconds": str(_WATCH_SECONDS),
         }
         path = _path(prefix, plural, namespace)
-        response = await self._send(
-            "GET", path, query=query, timeout_seconds=_WATCH_SECONDS + 30.0
-        )
+        response = await self._send("GET", path, query=query, timeout_seconds=_WATCH_SECONDS + 30.0)
         async with response:
             if response.status >= 400:
                 raise _api_error(response.status, await response.read())

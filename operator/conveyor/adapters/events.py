@@ -40,7 +40,10 @@ class EventRecorder:
         meta = build.metadata
         try:
             await self._cluster.create(
-                CORE, "events", meta.namespace, _event(name, build, reason, message, warning=warning)
+                CORE,
+                "events",
+                meta.namespace,
+                _event(name, build, reason, message, warning=warning),
             )
         except ApiError as error:
             if error.status != 409:  # told already

@@ -19,6 +19,7 @@ DEFAULT_PROTOCOLS = "http:https:ssh"
 MAX_OUTPUT = 512 * 1024 * 1024
 _CHUNK = 256 * 1024
 _MAX_STDERR = 64 * 1024
+_END_SECONDS = 10.0
 _PASSED_ON = (
     *("PATH", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "TMPDIR"),
@@ -87,15 +88,17 @@ class GitProcess:
         """Run a command and hand its output over piece by piece. Arguments and errors as for `run`."""
         async with self.slots:
             process = await self._start(args)
+            complaints = asyncio.create_task(_tail(process.stderr))
             try:
                 async with asyncio.timeout(timeout):
-                    stderr, _ = await asyncio.gather(
-                        _tail(process.stderr), _pump(process.stdout, into, limit, args[0])
-                    )
+                    await _pump(process.stdout, into, limit, args[0])
+                    stderr = await complaints
                     code = await process.wait()
             except TimeoutError:
                 raise GitFailed(args[0], -1, f"no end after {timeout:g} s".encode()) from None
             finally:
+                complaints.cancel()
+                await asyncio.wait([complaints])
                 await _end(process)
         if code:
             raise GitFailed(args[0], code, stderr)
@@ -142,4 +145,10 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     """End what is left of the process group, transports of git included, and reap it."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    await process.wait()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_END_SECONDS):
+            # asyncio counts a process as ended only when its pipes are, and a full pipe is not read.
+            for stream in (process.stdout, process.stderr):
+                while stream is not None and await stream.read(_CHUNK):
+                    pass
+            await process.wait()

@@ -16,6 +16,7 @@ from pathlib import Path
 from conveyor.adapters.git_credentials import GitCredentials, credential_environment
 from conveyor.adapters.git_diff import DiffFilter
 from conveyor.adapters.git_errors import GitFailed, remote_error, without_user_info
+from conveyor.adapters.git_names import check_id, check_ref, follow_link, is_full_id
 from conveyor.adapters.git_process import GitProcess
 from conveyor.adapters.git_tree import LINK_MODE, MAX_LINKS, GitTree
 from conveyor.api.errors import NotYet, UserError
@@ -30,8 +31,6 @@ READY_FILE = "conveyor-ready"
 
 _TREES = 3
 _MAX_DIFF = 16 * 1024 * 1024 * 1024
-_FULL_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-_BAD_REF = re.compile(r"^[-/.]|[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|[/.]$|\.lock(/|$)")
 _HEADS_AND_TAGS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
 
 
@@ -86,19 +85,18 @@ class GitRepo:
         await self.fetch()
         for name, prefix in ((branch, "refs/heads/"), (tag, "refs/tags/")):
             if name:
-                found = await self._peel(prefix + _check_ref(name))
+                found = await self._peel(prefix + check_ref(name))
                 return found or self._missing(f"{'branch' if name is branch else 'tag'} {name!r}")
         return await self._peel(await self._default_branch()) or self._missing("default branch")
 
     async def commit_exists(self, commit: str) -> bool:
         """Whether the commit is in the clone; never asks the server."""
-        return bool(_FULL_ID.fullmatch(commit)) and await self._peel(commit) == commit
+        return is_full_id(commit) and await self._peel(commit) == commit
 
     async def is_ancestor(self, ancestor: str, commit: str) -> bool:
         """Whether `ancestor` is `commit` or lies before it; False when one is not in the clone."""
-        for one in (ancestor, commit):
-            if not _FULL_ID.fullmatch(one):
-                return False
+        if not (is_full_id(ancestor) and is_full_id(commit)):
+            return False
         try:
             await self._git("merge-base", "--is-ancestor", ancestor, commit)
         except GitFailed as failure:
@@ -109,7 +107,7 @@ class GitRepo:
 
     async def commit_date(self, commit: str) -> int:
         """Return the committer date in Unix seconds."""
-        return int(await self._read("show", "-s", "--format=%ct", _check_id(commit)))
+        return int(await self._read("show", "-s", "--format=%ct", check_id(commit)))
 
     async def path_kind(self, commit: str, path: str) -> str:
         """Return "file", "directory" or "" for nothing."""
@@ -133,7 +131,7 @@ class GitRepo:
             text = await self._blob(entry.oid, path)
             if entry.mode != LINK_MODE:
                 return text
-            path = _follow(path, text)
+            path = follow_link(path, text)
         raise UserError(Reason.INVALID_WERF_CONFIG, f"{path}: more than {MAX_LINKS} links in a row")
 
     async def tree_checksum(
@@ -151,7 +149,7 @@ class GitRepo:
         """Return what changed in a mapping: the exact text that werf hashes, and the size that werf counts."""
         kind = await self.path_kind(to_commit, path_filter.base)
         renamed = to.rpartition("/")[2] if kind == "file" else ""
-        commits = (_check_id(from_commit), _check_id(to_commit))
+        commits = (check_id(from_commit), check_id(to_commit))
         full = DiffFilter(
             matcher=PathMatcher.of(path_filter), scope=path_filter.base, renamed=renamed, limit=0
         )
@@ -163,7 +161,7 @@ class GitRepo:
 
     async def tree(self, commit: str) -> GitTree:
         """Return a commit's tree; the last few are kept."""
-        _check_id(commit)
+        check_id(commit)
         async with self._tree_lock:
             if commit not in self._trees:
                 root = await self._read("rev-parse", "--verify", f"{commit}^{{tree}}")
@@ -191,7 +189,7 @@ class GitRepo:
                 raise self._explain(failure) from failure
 
     async def _resolve_commit(self, commit: str) -> str:
-        _check_id(commit)
+        check_id(commit)
         if await self.commit_exists(commit):
             return commit
         await self.fetch()
@@ -246,7 +244,8 @@ class GitRepo:
                 raise self._explain(failure) from failure
 
     async def _git(self, *args: str) -> bytes:
-        return await self._process.run(*args)
+        """Run git without any server: what is missing in a blobless clone stays missing."""
+        return await replace(self._process, protocols="none").run(*args)
 
     @asynccontextmanager
     async def _online(self) -> AsyncIterator[GitProcess]:
@@ -270,35 +269,3 @@ class GitRepo:
 
     def _missing(self, what: str) -> str:
         raise UserError(Reason.GIT_REVISION_NOT_FOUND, f"{self.shown_url} has no {what}")
-
-
-def _check_id(commit: str) -> str:
-    if not _FULL_ID.fullmatch(commit):
-        raise UserError(
-            Reason.GIT_REVISION_NOT_FOUND,
-            f"{commit[:80]!r} is not a full commit id (40 hex digits)",
-        )
-    return commit
-
-
-def _check_ref(name: str) -> str:
-    if len(name) > 1000 or _BAD_REF.search(name):
-        raise UserError(
-            Reason.GIT_REVISION_NOT_FOUND, f"{name[:80]!r} is not a valid branch or tag name"
-        )
-    return name
-
-
-def _follow(path: str, target: str) -> str:
-    """Return where a link leads, relative to the repository root."""
-    parts = [] if target.startswith("/") else path.split("/")[:-1]
-    for part in target.split("/"):
-        if part == "..":
-            if not parts:
-                raise UserError(
-                    Reason.INVALID_WERF_CONFIG, f"{path} is a link that leads out of the repository"
-                )
-            parts.pop()
-        elif part not in ("", "."):
-            parts.append(part)
-    return "/".join(parts)

@@ -6,10 +6,13 @@ UserErrors that say what to do. The operator reads Secrets only where the Cluste
 
 import base64
 from collections.abc import Mapping
+from typing import Any
 
 from conveyor.adapters.cluster import CORE, ApiError, Cluster
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
+
+Json = dict[str, Any]
 
 
 async def read_secret(cluster: Cluster, namespace: str, name: str) -> Mapping[str, str]:
@@ -40,7 +43,7 @@ async def read_config_map(cluster: Cluster, namespace: str, name: str, key: str)
     return data[key]
 
 
-async def _read(cluster: Cluster, plural: str, namespace: str, name: str) -> Mapping[str, object]:
+async def _read(cluster: Cluster, plural: str, namespace: str, name: str) -> Json:
     kind = {"secrets": "Secret", "configmaps": "ConfigMap"}[plural]
     try:
         found = await cluster.get(CORE, plural, namespace, name)

@@ -241,14 +241,7 @@ class RegistryClient:
         target: ImageRef,
         progress: Progress | None = None,
     ) -> None:
-        """Copy a blob between repositories or registries: mounted if possible, else streamed.
-
-        Args:
-            source: the repository that has it.
-            blob: which.
-            target: the repository to copy it to.
-            progress: called with the bytes so far.
-        """
+        """Copy a blob: mounted if possible, else streamed; `progress` hears the bytes so far."""
         await self._blobs.copy(source, blob.digest, blob.size, target, progress)
 
     async def _pull(self, ref: ImageRef, method: str) -> Reply:

@@ -87,9 +87,11 @@ class Blobs:
         return reply.status == 201
 
     async def upload(self, repo: ImageRef, data: bytes, digest: str) -> None:
-        """Upload bytes that fit into memory."""
-        location = await self._location(repo)
-        await self._transport.call(self._own(repo), _finish(repo, location, digest, data))
+        """Upload bytes that fit into memory; tried again from the start of the upload."""
+        async for attempt in self._transport.retries():
+            with attempt:
+                location = await self._location(repo)
+                await self._transport.once(self._own(repo), _finish(repo, location, digest, data))
 
     async def upload_known(
         self, repo: ImageRef, chunks: AsyncIterable[bytes], digest: str, size: int
@@ -114,7 +116,7 @@ class Blobs:
         patch = _upload(repo, "PATCH", location, aiter(tally))
         location = await self._sent(repo, location, patch, tally)
         put = _finish(repo, location, tally.digest, b"")
-        await self._transport.call(self._own(repo), put)
+        await self._transport.once(self._own(repo), put)
         return StreamedBlob(digest=tally.digest, size=tally.size)
 
     async def _sent(self, repo: ImageRef, location: str, call: Call, tally: Tally) -> str:
@@ -160,7 +162,7 @@ class Blobs:
             return False  # some registries refuse the second scope; a copy needs it at another time
 
     async def _location(self, repo: ImageRef) -> str:
-        reply = await self._transport.call(self._own(repo), _start(repo))
+        reply = await self._transport.once(self._own(repo), _start(repo))
         if "location" not in reply.headers:
             raise UnexpectedReplyError(f"registry {repo.registry}: upload started without Location")
         return reply.headers["location"]

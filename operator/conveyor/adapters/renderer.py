@@ -11,7 +11,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
@@ -80,8 +81,24 @@ class Renderer:
             "commit": {"hash": commit.hash, "date": commit.date},
             "now": now,
         }
-        with tempfile.TemporaryFile() as complaints, _start(self.limits, complaints) as child:
+        with tempfile.TemporaryFile() as complaints, _started(self.limits, complaints) as child:
             return _Conversation(child, files, self.limits, path, complaints).hold(job)
+
+
+@contextmanager
+def _started(limits: Limits, complaints: IO[bytes]) -> Iterator[subprocess.Popen[str]]:
+    """Start the child; it is gone and its pipes are closed afterwards, whatever happened."""
+    child = _start(limits, complaints)
+    try:
+        yield child
+    finally:
+        child.kill()
+        for pipe in (child.stdin, child.stdout):
+            # Closing flushes, and a dead child does not read any more.
+            with suppress(BrokenPipeError):
+                if pipe is not None:
+                    pipe.close()
+        child.wait()
 
 
 def _start(limits: Limits, complaints: IO[bytes]) -> subprocess.Popen[str]:
@@ -126,7 +143,6 @@ class _Conversation:
             raise self._death() from None
         finally:
             timer.cancel()
-            self._child.kill()
 
     def _stop(self) -> None:
         self._timed_out = True

@@ -134,7 +134,9 @@ class StagesStorage:
         stored = await self._read(ref, manifest)
         inner = stored.config.get("config")
         return BaseImage(
-            digest=manifest.digest, config=inner if isinstance(inner, Mapping) else {}
+            digest=manifest.digest,
+            id=manifest.config.digest,
+            config=inner if isinstance(inner, Mapping) else {},
         )
 
     async def parent(self, manifest_digest: str, stage_id: str = "") -> ParentImage:

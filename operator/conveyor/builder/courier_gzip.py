@@ -50,8 +50,12 @@ def compress(blocks: Iterable[bytes], pool: ThreadPoolExecutor, depth: int) -> I
 
 
 def _deflate(block: bytes, window: bytes) -> bytes:
-    if window:
-        packer = zlib.compressobj(LEVEL, zlib.DEFLATED, -15, zdict=window)
-    else:
-        packer = zlib.compressobj(LEVEL, zlib.DEFLATED, -15)
+    # The dictionary must be bytes that the reader has seen: none for the first block.
+    packer = _packer(window)
     return packer.compress(block) + packer.flush(zlib.Z_SYNC_FLUSH)
+
+
+def _packer(window: bytes) -> "zlib._Compress":
+    if not window:
+        return zlib.compressobj(LEVEL, zlib.DEFLATED, -15)
+    return zlib.compressobj(LEVEL, zlib.DEFLATED, -15, zdict=window)

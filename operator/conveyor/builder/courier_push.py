@@ -8,7 +8,7 @@ deflated, which is faster than to know its digest before.
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import BinaryIO, Final
@@ -62,6 +62,25 @@ class TarSource:
                 yield data
 
 
+class Begun:
+    """A tar of which the first pieces are compressed; `rest` is None when these are all."""
+
+    def __init__(
+        self, source: TarSource, head: list[bytes], rest: AsyncIterator[bytes] | None
+    ) -> None:
+        self.source = source
+        self.head = head
+        self.rest = rest
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """All pieces, once."""
+        while self.head:
+            yield self.head.pop(0)
+        if self.rest is not None:
+            async for piece in self.rest:
+                yield piece
+
+
 class BlobPusher:
     """Pushes tars; owns the threads that deflate."""
 
@@ -84,11 +103,36 @@ class BlobPusher:
             CourierError: LayerInvalid.
             RegistryError: it could not be pushed.
         """
+        begun = await self._begin(open_tar, claimed, bundle=bundle)
+        if begun.rest is None:
+            data = b"".join(begun.head)
+            blob = await self._to.registry.upload_blob(self._to.repo, data)
+            return _pushed(begun.source, blob.digest, blob.size)
+        return await self._stream(begun, lambda: self._begin(open_tar, claimed, bundle=bundle))
+
+    async def _stream(self, begun: Begun, again: Callable[[], Awaitable[Begun]]) -> PushedBlob:
         async for attempt in self._to.registry.retries():
             with attempt:
-                source = self._source(open_tar, bundle=bundle)
-                return await self._push(source, claimed)
+                if not begun.head:  # spent by the attempt before
+                    begun = await again()
+                blob = await self._to.registry.upload_stream(self._to.repo, begun.pieces())
+                return _pushed(begun.source, blob.digest, blob.size)
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def _begin(
+        self, open_tar: OpenTar, claimed: Mapping[str, object], *, bundle: bool
+    ) -> Begun:
+        """Compress until it is clear whether the blob is small."""
+        source = self._source(open_tar, bundle=bundle)
+        pieces = _in_thread(self._pieces(source, claimed))
+        head: list[bytes] = []
+        size = 0
+        async for piece in pieces:
+            head.append(piece)
+            size += len(piece)
+            if size > _IN_MEMORY:
+                return Begun(source, head, pieces)
+        return Begun(source, head, None)
 
     def _source(self, open_tar: OpenTar, *, bundle: bool) -> TarSource:
         file, size = open_tar()
@@ -97,24 +141,6 @@ class BlobPusher:
             file.close()
             raise CourierError("LayerInvalid", f"the layer has {size} bytes, {limit} are allowed")
         return TarSource(file, size, LayerCheck(self._to.limits, bundle=bundle))
-
-    async def _push(self, source: TarSource, claimed: Mapping[str, object]) -> PushedBlob:
-        pieces = _in_thread(self._pieces(source, claimed))
-        head: list[bytes] = []
-        size = 0
-        async for piece in pieces:
-            head.append(piece)
-            size += len(piece)
-            if size > _IN_MEMORY:
-                return await self._stream(source, head, pieces)
-        blob = await self._to.registry.upload_blob(self._to.repo, b"".join(head))
-        return _pushed(source, blob.digest, blob.size)
-
-    async def _stream(
-        self, source: TarSource, head: list[bytes], rest: AsyncIterator[bytes]
-    ) -> PushedBlob:
-        blob = await self._to.registry.upload_stream(self._to.repo, _chain(head, rest))
-        return _pushed(source, blob.digest, blob.size)
 
     def _pieces(self, source: TarSource, claimed: Mapping[str, object]) -> Iterator[bytes]:
         """The gzip stream in pieces of about 1 MiB; fails before its end if the tar is not sound."""
@@ -137,13 +163,6 @@ def _pushed(source: TarSource, digest: str, size: int) -> PushedBlob:
         size=size,
         media_type=OCI_LAYER_GZIP,
     )
-
-
-async def _chain(head: list[bytes], rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    while head:
-        yield head.pop(0)
-    async for piece in rest:
-        yield piece
 
 
 async def _in_thread(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:

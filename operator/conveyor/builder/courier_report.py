@@ -95,11 +95,10 @@ def message(result: StageResult) -> bytes | None:
     failure = dict(result.failure)
     for name in _TEXTS:
         text = failure.get(name)
-        while isinstance(text, str) and len(text) > _SHORTEST:
-            excess = len(whole) - MESSAGE_LIMIT
-            keep = max(_SHORTEST, min(len(text) - excess // 4 - 1, len(text) * 9 // 10))
-            text = _cut(text, keep, tail=name == "logTail")
-            failure[name] = text
+        keep = len(text) if isinstance(text, str) else 0
+        while isinstance(text, str) and keep > _SHORTEST:
+            keep = max(_SHORTEST, keep * 9 // 10)
+            failure[name] = _cut(text, keep, tail=name == "logTail")
             whole = compact(result_json(StageResult(result.runs, result.exports, failure)))
             if len(whole) <= MESSAGE_LIMIT:
                 return whole

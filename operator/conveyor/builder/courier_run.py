@@ -122,10 +122,12 @@ class Courier:
         return layers
 
     async def _layer(self, item: object) -> PushedBlob | None:
-        file = item.get("file") if isinstance(item, dict) else None
-        if file is None:
+        if item is not None and not isinstance(item, dict):
+            raise CourierError("LayerInvalid", "a layer is neither an object nor null")
+        file = item.get("file") if item is not None else None
+        if item is None or file is None:
             return None
-        if not isinstance(file, str) or not isinstance(item, dict):
+        if not isinstance(file, str):
             raise CourierError("LayerInvalid", "a layer's file is not a name")
         async with self._slots:
             return await self._pusher.push(lambda: self._exchange.open_output(file), item)

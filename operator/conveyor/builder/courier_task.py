@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Final
 
 from conveyor.builder.courier_errors import CourierError
+from conveyor.builder.courier_fields import Fields, invalid
 
 _VERSION: Final = 1
 _MAX_TASK: Final = 64 << 20
@@ -116,66 +117,15 @@ class CourierTask:
         return tuple(item for item in self.inputs if item.run == run)
 
 
-class _Fields:
-    """Typed access to a JSON object; names the path of what is wrong."""
-
-    def __init__(self, value: object, path: str) -> None:
-        if not isinstance(value, dict):
-            raise _invalid(path, "an object")
-        self._value: Mapping[str, object] = value
-        self.path = path
-
-    def text(self, name: str) -> str:
-        value = self._value.get(name)
-        if not isinstance(value, str) or not value:
-            raise _invalid(f"{self.path}.{name}", "a non-empty string")
-        return value
-
-    def optional(self, name: str) -> str | None:
-        return self.text(name) if self._value.get(name) not in {None, ""} else None
-
-    def number(self, name: str, default: int | None = None) -> int:
-        value = self._value.get(name, default)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise _invalid(f"{self.path}.{name}", "a number")
-        return value
-
-    def items(self, name: str) -> list[object]:
-        value = self._value.get(name) or []
-        if not isinstance(value, list):
-            raise _invalid(f"{self.path}.{name}", "a list")
-        return value
-
-    def texts(self, name: str) -> tuple[str, ...]:
-        found = tuple(item for item in self.items(name) if isinstance(item, str))
-        if len(found) != len(self.items(name)):
-            raise _invalid(f"{self.path}.{name}", "a list of strings")
-        return found
-
-    def inner(self, name: str) -> "_Fields | None":
-        value = self._value.get(name)
-        return None if value is None else _Fields(value, f"{self.path}.{name}")
-
-    def flag(self, name: str) -> bool:
-        return self._value.get(name) is True
-
-    def strings(self) -> Mapping[str, str]:
-        return {key: self.text(key) for key in self._value}
-
-    def one_or_more(self, name: str) -> tuple[str, ...]:
-        value = self._value.get(name)
-        return (value,) if isinstance(value, str) else self.texts(name)
-
-
 def parse_task(text: str) -> CourierTask:
     """Read the task.
 
     Raises:
         CourierError: TaskInvalid, with the path of the field.
     """
-    fields = _Fields(_decode(text), "task")
+    fields = Fields(_decode(text), "task")
     if fields.number("version") != _VERSION:
-        raise _invalid("task.version", f"{_VERSION}: operator and courier image differ in version")
+        raise invalid("task.version", f"{_VERSION}: operator and courier image differ in version")
     git, mirrors, callback = fields.inner("git"), fields.inner("mirrors"), fields.inner("callback")
     return CourierTask(
         repo=fields.text("repo"),
@@ -204,11 +154,11 @@ def _decode(text: str) -> object:
     return value
 
 
-def _git(fields: _Fields) -> GitAccess:
+def _git(fields: Fields) -> GitAccess:
     return GitAccess(url=fields.text("url"), credentials=fields.optional("credentials"))
 
 
-def _limits(fields: _Fields | None) -> Limits:
+def _limits(fields: Fields | None) -> Limits:
     if fields is None:
         return Limits()
     usual = Limits()
@@ -221,7 +171,7 @@ def _limits(fields: _Fields | None) -> Limits:
 
 
 def _input(value: object, index: int) -> StageInput:
-    fields = _Fields(value, f"task.inputs[{index}]")
+    fields = Fields(value, f"task.inputs[{index}]")
     run, file, kind = fields.number("run", 0), _file(fields), fields.text("kind")
     match kind:
         case "gitArchive":
@@ -233,18 +183,18 @@ def _input(value: object, index: int) -> StageInput:
         case "blob":
             return _blob(fields, run, file)
         case _:
-            raise _invalid(f"{fields.path}.kind", "gitArchive, gitPatch, context or blob")
+            raise invalid(f"{fields.path}.kind", "gitArchive, gitPatch, context or blob")
 
 
-def _file(fields: _Fields) -> str:
+def _file(fields: Fields) -> str:
     """The name inside `in/`."""
     folder, _, name = fields.text("file").partition("/")
     if folder != "in" or not name or "/" in name or name.startswith("."):
-        raise _invalid(f"{fields.path}.file", "in/NAME")
+        raise invalid(f"{fields.path}.file", "in/NAME")
     return name
 
 
-def _archive(fields: _Fields, run: int, file: str) -> GitArchive:
+def _archive(fields: Fields, run: int, file: str) -> GitArchive:
     return GitArchive(
         run=run,
         file=file,
@@ -256,7 +206,7 @@ def _archive(fields: _Fields, run: int, file: str) -> GitArchive:
     )
 
 
-def _patch(fields: _Fields, run: int, file: str) -> GitPatch:
+def _patch(fields: Fields, run: int, file: str) -> GitPatch:
     return GitPatch(
         run=run,
         file=file,
@@ -269,7 +219,7 @@ def _patch(fields: _Fields, run: int, file: str) -> GitPatch:
     )
 
 
-def _context(fields: _Fields, run: int, file: str) -> ContextCopy:
+def _context(fields: Fields, run: int, file: str) -> ContextCopy:
     return ContextCopy(
         run=run,
         file=file,
@@ -280,7 +230,7 @@ def _context(fields: _Fields, run: int, file: str) -> ContextCopy:
     )
 
 
-def _blob(fields: _Fields, run: int, file: str) -> BlobInput:
+def _blob(fields: Fields, run: int, file: str) -> BlobInput:
     return BlobInput(
         run=run,
         file=file,
@@ -290,20 +240,16 @@ def _blob(fields: _Fields, run: int, file: str) -> BlobInput:
     )
 
 
-def _commit(fields: _Fields, name: str) -> str:
+def _commit(fields: Fields, name: str) -> str:
     commit = fields.text(name)
     if len(commit) not in {40, 64} or not set(commit) <= set("0123456789abcdef"):
-        raise _invalid(f"{fields.path}.{name}", "a full commit id")
+        raise invalid(f"{fields.path}.{name}", "a full commit id")
     return commit
 
 
-def _path(fields: _Fields, name: str) -> str:
+def _path(fields: Fields, name: str) -> str:
     """A path inside the repository: no slash at either end, "" for the root."""
     parts = [part for part in (fields.optional(name) or "").split("/") if part not in {"", "."}]
     if ".." in parts:
-        raise _invalid(f"{fields.path}.{name}", "a path inside the repository")
+        raise invalid(f"{fields.path}.{name}", "a path inside the repository")
     return "/".join(parts)
-
-
-def _invalid(path: str, expected: str) -> CourierError:
-    return CourierError("TaskInvalid", f"{path} must be {expected}")

@@ -20,7 +20,7 @@ from conveyor.builder.rootfs import Rootfs, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     Found = tuple[bytes, bytes, os.stat_result]  # name relative to the top, path, lstat
 
@@ -50,7 +50,7 @@ def export_import(
     prefix = b"/" + add.strip(b"/") if add.strip(b"/") else b""
     tar, lines = TarFile(out), []
     single = not os.path.isdir(real)
-    found = [(b"", real, os.lstat(real))] if single else _below(rootfs, real, prefix, rule.takes)
+    found = [(b"", real, os.lstat(real))] if single else _below(rootfs, real, prefix, rule)
     for relative, path, status in found:
         name = relative or os.path.basename(prefix)
         tar.add(name, path, status, root_owned=True)
@@ -85,7 +85,7 @@ def export_copy(rootfs: Rootfs, sources: Sequence[bytes], out: int) -> dict[str,
             name = os.path.basename(path.rstrip(b"/"))
             tar.add(top if is_dir else top + b"/" + name, real, os.lstat(real))
             if is_dir:
-                for relative, inner, status in _below(rootfs, real, b"", lambda _: True):
+                for relative, inner, status in _below(rootfs, real):
                     tar.add(top + b"/" + relative, inner, status)
             taken.append({"name": shown(name), "dir": is_dir})
         described.append({"pattern": shown(pattern), "matches": taken})
@@ -111,7 +111,7 @@ def _existing(rootfs: Rootfs, path: bytes, what: str) -> bytes:
 
 
 def _below(
-    rootfs: Rootfs, top: bytes, prefix: bytes, takes: Callable[[bytes], bool]
+    rootfs: Rootfs, top: bytes, prefix: bytes = b"", rule: ImportFilter | None = None
 ) -> Iterator[Found]:
     """Everything below a directory that is taken, parents first, in byte order."""
     base = top.rstrip(b"/") + b"/"
@@ -125,10 +125,13 @@ def _below(
             if path in rootfs.mounts or (at_root and rootfs.is_ours(relative)):
                 continue
             status = os.lstat(path)
-            if stat.S_ISSOCK(status.st_mode) or not takes(prefix + b"/" + relative):
+            is_dir = stat.S_ISDIR(status.st_mode)
+            if rule and not rule.takes(prefix + b"/" + relative, is_dir=is_dir):
+                continue
+            if stat.S_ISSOCK(status.st_mode):
                 continue
             yield relative, path, status
-            if stat.S_ISDIR(status.st_mode):
+            if is_dir:
                 names.append(relative + b"/")
                 stack.append(iter(sorted(os.listdir(path))))
                 break

@@ -20,27 +20,32 @@ if TYPE_CHECKING:
 
 _META = re.compile(rb"[*?\[\\]")
 _MAX_PATTERN = 4096
+_MAX_DOUBLESTARS = 8
 
 
 class ImportFilter:
     """The filter rules of one `import` entry.
 
     With `includePaths`: excludes first, then every include with the directories that lead to it and
-    everything below it, then nothing else below `add`. Without: all but the excludes.
+    everything below it, then nothing else below `add`. Without: all but the excludes. A `**` segment
+    also stands for no directory at all. (werf's own rules lose an exclude that ends in `/**`; here it
+    excludes what it says.)
     """
 
     def __init__(self, add: bytes, includes: Sequence[bytes], excludes: Sequence[bytes]) -> None:
-        base = b"/" + add.strip(b"/") if add.strip(b"/") else b""
-        rules = [(False, base + b"/" + path.strip(b"/")) for path in excludes]
+        base = add.strip(b"/").split(b"/") if add.strip(b"/") else []
+        rules = [(False, False, glob) for path in excludes for glob in _variants(base, path)]
         for include in includes:
-            rules += _include_rules(base, include.strip(b"/"))
-        self._rules = [(take, re.compile(translate(glob), re.DOTALL)) for take, glob in rules]
+            rules += _include_rules(base, include)
+        self._rules = [
+            (take, dirs, re.compile(translate(glob), re.DOTALL)) for take, dirs, glob in rules
+        ]
         self._otherwise = not includes
 
-    def takes(self, path: bytes) -> bool:
+    def takes(self, path: bytes, *, is_dir: bool) -> bool:
         """Whether the absolute `path` is taken; a directory that is not is not entered."""
-        for take, pattern in self._rules:
-            if pattern.fullmatch(path):
+        for take, only_dirs, pattern in self._rules:
+            if (is_dir or not only_dirs) and pattern.fullmatch(path):
                 return take
         return self._otherwise
 
@@ -112,14 +117,38 @@ if TYPE_CHECKING:
     Hidden = Callable[[bytes], bool]
 
 
-def _include_rules(base: bytes, include: bytes) -> list[tuple[bool, bytes]]:
-    if not include:
-        return [(True, base + b"/**"), (True, base or b"/")]
-    rules, path = [], base
-    for part in include.split(b"/"):
-        path += b"/" + part
-        rules.append((True, path))
-    return [*rules, (True, path + b"/**")]
+def _include_rules(base: list[bytes], include: bytes) -> list[tuple[bool, bool, bytes]]:
+    """Rules of one include: (take, directories only, pattern)."""
+    whole = b"/" + b"/".join([*base, *_segments(include)])
+    rules = [(True, False, whole), (True, False, whole.rstrip(b"/") + b"/**")]
+    for variant in _variants(base, include):
+        rules.append((True, False, variant))
+        parts = variant[1:].split(b"/")
+        rules += [(True, True, b"/" + b"/".join(parts[:n])) for n in range(1, len(parts))]
+    return rules
+
+
+def _variants(base: list[bytes], path: bytes) -> list[bytes]:
+    """The pattern below `base`, with and without each of its `**` segments but the last.
+
+    Raises:
+        StageFailure: StepInvalid, more than eight `**` segments.
+    """
+    segments = _segments(path)
+    if segments.count(b"**") > _MAX_DOUBLESTARS:
+        raise StageFailure(
+            "StepInvalid", f"pattern {path.decode('utf-8', 'replace')!r} has too many **"
+        )
+    variants = [base]
+    for index, segment in enumerate(segments):
+        kept = [[*variant, segment] for variant in variants]
+        inner = segment == b"**" and index < len(segments) - 1
+        variants = kept + variants if inner else kept
+    return [b"/" + b"/".join(variant) for variant in variants]
+
+
+def _segments(path: bytes) -> list[bytes]:
+    return [part for part in path.split(b"/") if part not in (b"", b".")]
 
 
 def _bracket(glob: bytes, start: int) -> tuple[bytes, int]:

@@ -14,7 +14,9 @@ from urllib.parse import urlsplit
 from conveyor.builder.courier_errors import CourierError
 from conveyor.builder.courier_task import GitAccess
 
-_SCP_LIKE: Final = re.compile(r"[A-Za-z0-9_.-]+@[A-Za-z0-9.-]+:(?!/?/)[^\s]+")
+_SCP_LIKE: Final = re.compile(
+    r"[A-Za-z0-9_][A-Za-z0-9_.-]*@[A-Za-z0-9][A-Za-z0-9.-]*:(?!-|//)[^\s]+"
+)
 _PASSED_ON: Final = (
     "PATH",
     "SSL_CERT_FILE",

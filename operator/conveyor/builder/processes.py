@@ -160,14 +160,14 @@ def _become(command: Command, out: int, report: int) -> None:
         os.dup2(out, 1)
         os.dup2(out, 2)
         os.umask(0o022)
+        os.chdir(command.workdir)  # before giving up rights, as runc does
         if os.getuid() == 0:
             os.setgroups(command.identity.groups)
             os.setgid(command.identity.gid)
             os.setuid(command.identity.uid)
-        os.chdir(command.workdir)
         os.execvpe(command.argv[0], command.argv, command.environ)  # noqa: S606 - that is the job
-    except OSError as error:
-        os.write(report, b"%d" % (error.errno or errno.EIO))
+    except (OSError, ValueError) as error:  # ValueError: a NUL in an argument
+        os.write(report, b"%d" % (getattr(error, "errno", None) or errno.EINVAL))
     finally:
         os._exit(127)
 

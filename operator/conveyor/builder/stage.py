@@ -25,6 +25,7 @@ import sys
 import time
 import zlib
 
+from conveyor.builder import procfs
 from conveyor.builder.failure import StageFailure
 from conveyor.builder.layer import LayerFigures, write_layer
 from conveyor.builder.processes import Output, Runner
@@ -63,7 +64,7 @@ class Stage:
         self.place = Place()
         self.output = Output(out)
         self._io = io
-        mounts = mount_points(_read_mountinfo())
+        mounts = mount_points(procfs.mountinfo())
         self._rootfs = Rootfs(root, mounts=mounts)
         self._snapshot = Snapshot(root, mounts=mounts)
         self._work = Workplace(self._rootfs, Runner(self.output), io, environment(task))
@@ -101,7 +102,7 @@ class Stage:
             layers.append(self._capture(number, index))
             seconds["capture"] += time.monotonic() - begun
         rounded = {key: round(value, 4) for key, value in seconds.items()}
-        report = {"run": number, "layers": layers, "seconds": rounded, "peakRSS": _peak_rss()}
+        report = {"run": number, "layers": layers, "seconds": rounded, "peakRSS": procfs.peak_rss()}
         write_json(f"{self._io}/out/{number}.json", report)
 
     def _steps(self, steps: list[dict[str, Any]]) -> None:
@@ -165,13 +166,12 @@ def main() -> int:
     Returns:
         Exit code: 0, the user command's own (1..125), 126 for anything of ours.
     """
-    if os.getpid() != 1:
-        sys.stderr.write("the stage program must be process 1 of its container\n")
-        return _INTERNAL
-    gc.disable()  # nothing here makes cycles that grow; scanning the snapshot would only cost time
-    signal.signal(signal.SIGTERM, _terminate)
     os.makedirs(f"{IO}/out", exist_ok=True)
     os.makedirs(f"{IO}/in", exist_ok=True)
+    if os.getpid() != 1:  # it kills every process it can see: that must be its own container's only
+        return _report(StageFailure("Internal", "the stage program must be process 1"), None)
+    gc.disable()  # nothing here makes cycles that grow; scanning the snapshot would only cost time
+    signal.signal(signal.SIGTERM, _terminate)
     lock = hold_alive(f"{IO}/alive")
     try:
         return _guarded(os.environ.get("CONVEYOR_TASK", ""))
@@ -201,7 +201,7 @@ def parse_task(text: str) -> Task:
             unpacked = zlib.decompressobj().decompress(base64.b64decode(text[2:]), _MAX_TASK)
             text = unpacked.decode("utf-8", "surrogateescape")
         task = json.loads(text)
-    except (ValueError, binascii.Error, zlib.error) as error:
+    except (ValueError, RecursionError, binascii.Error, zlib.error) as error:
         raise StageFailure("Internal", f"the task cannot be read: {error}") from error
     if not isinstance(task, dict) or task.get("version") != _VERSION:
         raise StageFailure("Internal", f"this program knows tasks of version {_VERSION} only")
@@ -283,20 +283,6 @@ def _failure_message(path: str) -> str:
             return str(json.load(file)["message"])
     except (ValueError, KeyError, TypeError):
         return "the courier could not deliver the inputs"
-
-
-def _read_mountinfo() -> bytes:
-    with open("/proc/self/mountinfo", "rb") as file:
-        return file.read()
-
-
-def _peak_rss() -> int:
-    """Most memory this program held so far, in bytes."""
-    with open("/proc/self/status", "rb") as file:
-        for line in file:
-            if line.startswith(b"VmHWM:"):
-                return int(line.split()[1]) * 1024
-    return 0
 
 
 if __name__ == "__main__":

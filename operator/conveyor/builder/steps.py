@@ -139,7 +139,7 @@ def _prepare(work: Workplace, to: bytes, owner: tuple[int | None, int | None]) -
 
 def _patch(work: Workplace, step: Step, label: str) -> None:
     to = b"/" + raw(step["to"]).strip(b"/")
-    deletes = [raw(path).strip(b"/") for path in step.get("deletes", ())]
+    deletes = [raw(path).strip(b"/") for path in _deletes(work, step)]
     for path in deletes:
         if b".." in path.split(b"/"):
             raise StageFailure("StepInvalid", f"patch deletes {path!r}, outside of its directory")
@@ -148,6 +148,26 @@ def _patch(work: Workplace, step: Step, label: str) -> None:
         _remove_if_empty(work.rootfs.resolve(to + b"/" + parent, follow_last=False))
     if step.get("file"):
         _unpack(work, step, label)
+
+
+def _deletes(work: Workplace, step: Step) -> list[str]:
+    """The paths to delete: in the step itself, or in the list that the courier wrote beside the archive."""
+    if not step.get("deletesFile"):
+        return list(step.get("deletes", ()))
+    import json  # noqa: PLC0415 - start-up time
+
+    with open(f"{work.io}/{step['deletesFile']}", "rb") as stream:
+        return [str(path) for path in json.load(stream)]
+
+
+def _import(work: Workplace, step: Step, label: str) -> None:
+    """A bundle of another image. A directory always has an entry for itself, so one entry alone is a file."""
+    from conveyor.builder import tarformat  # noqa: PLC0415 - start-up time
+
+    with _input(work, step) as stream:
+        kinds = [entry.kind for _, entry in zip(range(2), tarformat.Reader(stream), strict=False)]
+    single = len(kinds) == 1 and kinds[0] != tarformat.DIR
+    _unpack(work, {**step, "single": single}, label)
 
 
 def _parents(path: bytes) -> list[bytes]:
@@ -186,6 +206,7 @@ _OPERATIONS = {
     "exec": _exec,
     "unpack": _unpack,
     "patch": _patch,
+    "import": _import,
     "copy": _copy,
     "mkdir": _mkdir,
     "clean": _clean,

@@ -228,9 +228,10 @@ def _entry(block: bytes, extra: dict[bytes, bytes]) -> Entry:
     if kind not in _KNOWN:
         raise TarError(f"entry {name!r} is of a type that cannot be unpacked: {kind!r}")
     entry = Entry(name.rstrip(b"/"), kind, _number(block[100:108]) & 0o7777)
-    entry.uid = int(extra.get(b"uid", _number(block[108:116])))
-    entry.gid = int(extra.get(b"gid", _number(block[116:124])))
-    entry.size = int(extra.get(b"size", _number(block[124:136]))) if kind == FILE else 0
+    entry.uid = _decimal(extra[b"uid"]) if b"uid" in extra else _number(block[108:116])
+    entry.gid = _decimal(extra[b"gid"]) if b"gid" in extra else _number(block[116:124])
+    if kind == FILE:
+        entry.size = _decimal(extra[b"size"]) if b"size" in extra else _number(block[124:136])
     entry.mtime = _seconds(extra[b"mtime"]) if b"mtime" in extra else _number(block[136:148])
     entry.link = extra.get(b"linkpath", _text(block[157:257]))
     if kind in (CHAR, BLOCKDEV):
@@ -243,11 +244,18 @@ def _entry(block: bytes, extra: dict[bytes, bytes]) -> Entry:
     return entry
 
 
+def _decimal(text: bytes) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise TarError(f"an extended header has no number: {text[:20]!r}") from None
+
+
 def _text(field: bytes) -> bytes:
     return field.split(b"\0", 1)[0]
 
 
 def _seconds(text: bytes) -> int:
     whole, _, fraction = text.partition(b".")
-    value = int(whole)
+    value = _decimal(whole)
     return value - 1 if text.startswith(b"-") and fraction.strip(b"0") else value

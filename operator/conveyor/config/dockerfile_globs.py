@@ -9,8 +9,8 @@ shell/lex.go convertShellPatternToRegex).
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-MAX_WORK = 64 * 1024 * 1024
-MAX_TOKENS = 4096
+MAX_VALUE = 4096
+MAX_TOKENS = 512
 _STAR, _ANY = "*", "?"
 Token = tuple[bool, str]  # is it a wildcard, and its character
 
@@ -29,7 +29,7 @@ class Glob:
         r"""Parse; `\*`, `\?` and `\\` are literal, `\}` and `\/` lose their backslash.
 
         Raises:
-            ValueError: Any other backslash, or a pattern of more than 4096 characters.
+            ValueError: Any other backslash, or a pattern of more than 512 characters.
         """
         if len(pattern) > MAX_TOKENS:
             raise ValueError(f"a pattern of {len(pattern)} characters; {MAX_TOKENS} are allowed")
@@ -47,7 +47,12 @@ class Glob:
         return _glob(tuple(tokens))
 
     def cut_prefix(self, value: str, *, longest: bool) -> str:
-        """Return the value without the shortest or longest prefix that matches."""
+        """Return the value without the shortest or longest prefix that matches.
+
+        Raises:
+            ValueError: The value has more than 4096 characters (of all three methods).
+        """
+        _check(value)
         ends = self._ends(value, 0)
         return value if not ends else value[ends[-1 if longest else 0] :]
 
@@ -57,29 +62,34 @@ class Glob:
         return backwards.cut_prefix(value[::-1], longest=longest)[::-1]
 
     def replace(self, value: str, replacement: str, *, every: bool) -> str:
-        """Return the value with the first or every match (leftmost, longest) replaced.
-
-        Raises:
-            ValueError: The value is too long for so many matches.
-        """
+        """Return the value with the first or every match (leftmost, longest) replaced."""
+        _check(value)
         result: list[str] = []
-        start, work = 0, 0
-        while start <= len(value):
-            work += (len(value) - start + 1) * (len(self.tokens) + 1)
-            if work > MAX_WORK:
-                raise ValueError("pattern substitution on a value this long is not supported")
-            ends = self._ends(value, start)
-            if not ends:
-                result.append(value[start : start + 1])
-                start += 1
+        done = 0  # how much of the value is in the result
+        last = -1  # where the last match ended; an empty match right there is none (as in Go)
+        for start in self._starts(value):
+            if start < done:
                 continue
-            result.append(replacement)
+            end = self._ends(value, start)[-1]
+            if end == start == last:
+                continue
+            result += [value[done:start], replacement]
+            done = last = end
             if not every:
-                return "".join(result) + value[ends[-1] :]
-            if ends[-1] == start:
-                result.append(value[start : start + 1])
-            start = max(ends[-1], start + 1)
-        return "".join(result)
+                break
+        return "".join(result) + value[done:]
+
+    def _starts(self, value: str) -> list[int]:
+        """Return the positions, ascending, at which a match can begin, found in one pass backwards."""
+        backwards = _glob(self.tokens[::-1])
+        accept = 1 << len(self.tokens)
+        states = backwards._close(1)  # noqa: SLF001 - of the same class
+        starts = [len(value)] if states & accept else []
+        for position in range(len(value) - 1, -1, -1):
+            states = backwards._close(backwards._step(states, value[position]) | 1)  # noqa: SLF001
+            if states & accept:
+                starts.append(position)
+        return starts[::-1]
 
     def _ends(self, value: str, start: int) -> list[int]:
         """Return the positions, ascending, at which a match that begins at `start` can end."""
@@ -116,3 +126,8 @@ def _glob(tokens: tuple[Token, ...]) -> Glob:
         else:
             letters[char] = letters.get(char, 0) | bit
     return Glob(tokens, stars, wild, letters)
+
+
+def _check(value: str) -> None:
+    if len(value) > MAX_VALUE:
+        raise ValueError(f"patterns on a value of {len(value)} characters; {MAX_VALUE} are allowed")

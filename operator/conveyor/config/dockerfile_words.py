@@ -200,9 +200,11 @@ class _Lexer:
             return self._replace(name)
         colon = modifier == ":"
         kind = self._next() if colon else modifier
-        if not kind or kind not in "+-?#%":
+        if not kind:
+            raise ExpansionError(f"missing '}}' after '${{{name}'")
+        if kind not in ("+-?" if colon else "+-?#%"):
             raise ExpansionError(
-                f"unsupported modifier ({':' if colon else ''}{kind}) in ${{{name}…}}"
+                f"unsupported modifier {':' if colon else ''}{kind} in ${{{name}…}}"
             )
         word = self._operand("}", raw_escapes=kind in "#%")
         return self._modify(name, kind, word, null_is_unset=colon)
@@ -220,7 +222,8 @@ class _Lexer:
             return value
         longest = word.startswith(kind)
         glob = _glob(word[1:] if longest else word)
-        return (glob.cut_prefix if kind == "#" else glob.cut_suffix)(value, longest=longest)
+        cut = glob.cut_prefix if kind == "#" else glob.cut_suffix
+        return _limited(lambda: cut(value, longest=longest))
 
     def _replace(self, name: str) -> str:
         every = self._peek() == "/"

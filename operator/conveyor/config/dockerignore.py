@@ -173,7 +173,7 @@ def _pattern(line: str, place: str) -> IgnorePattern | None:
     try:
         ignore_regex(cleaned)
     except ValueError as problem:
-        raise UserError("InvalidDockerfile", f"{place}: {text}: {problem}") from None
+        raise UserError("InvalidDockerfile", f"{place}: {text[:80]}: {problem}") from None
     return IgnorePattern(cleaned, exception)
 
 

@@ -65,8 +65,10 @@ class _Target:
         self.added: list[str] = []
 
     def _exclude(self, path: str) -> None:
-        self._excluded.add(path)
-        self._excluded.update(_ancestors(path))
+        # What is above an excluded path is in the set too, so the first known one ends the walk.
+        while path and path not in self._excluded:
+            self._excluded.add(path)
+            path = path.rpartition("/")[0]
 
     def give_way_to(self, other: "_Target") -> str | None:
         """Exclude what the other export brings below this one; return the path when both claim it."""
@@ -81,12 +83,16 @@ class _Target:
             if path in self._above_includes or path in self._excluded:
                 continue
             self._exclude(path)
-            self.added.append(posixpath.relpath(f"/{path}", self.to))
+            self.added.append(_relative(path, self.to))
         return None
 
 
 def _is_below(path: str, directory: str) -> bool:
     return path == directory or path.startswith(directory.rstrip("/") + "/")
+
+
+def _relative(path: str, directory: str) -> str:
+    return f"/{path}".removeprefix(directory.rstrip("/")).removeprefix("/") or "."
 
 
 def _ancestors(path: str) -> list[str]:

@@ -148,7 +148,7 @@ def _check_image(image: StapelImage, policy: Policy, report: Report) -> None:
                 "config.stapel.mount.allowBuildDir: true",
             )
         if mount.type == "custom_dir" and mount.from_path not in policy.from_paths:
-            path = mount.from_path
+            path = mount.from_path[:200]
             refuse(
                 image.at.line,
                 f"`mount: {{fromPath: {path}}}`",

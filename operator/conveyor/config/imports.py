@@ -85,7 +85,9 @@ def _when(section: Section) -> tuple[When, When]:
     if before and after:
         section.error("`before` and `after` are both set; keep one of them", key="after")
     if not before and not after:
-        section.error("does not say when it happens; add `before: install|setup` or `after: install|setup`")
+        section.error(
+            "does not say when it happens; add `before: install|setup` or `after: install|setup`"
+        )
     for key, value in (("before", before), ("after", after)):
         if value and value not in _WHEN:
             section.error(f"`{key}` is {shorten(value)}; write install or setup", key=key)

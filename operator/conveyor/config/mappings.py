@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from conveyor.config.model import GitMapping, GitRemote
-from conveyor.config.paths import clean, is_absolute, stays_inside
+from conveyor.config.paths import TOO_LONG, clean, is_absolute, is_too_long, stays_inside
 from conveyor.config.raw import Section, shorten
 
 EXPORT_KEYS: Final = ("add", "to", "includePaths", "excludePaths", "owner", "group")
@@ -39,7 +39,9 @@ def paths_of(section: Section, *, add: str, to: str) -> Paths:
         to: The target path, its default already applied.
     """
     for key, path in (("add", add), ("to", to)):
-        if not is_absolute(path):
+        if is_too_long(path):
+            section.error(f"`{key}` {TOO_LONG}", key=key)
+        elif not is_absolute(path):
             said = f"is {shorten(path)}" if path else "is missing"
             section.error(f"`{key}` {said}; write an absolute path such as `/app`", key=key)
     return Paths(
@@ -59,7 +61,9 @@ def _relative(section: Section, key: str) -> tuple[str, ...]:
 def _checked(section: Section, key: str) -> tuple[str, ...]:
     paths = section.texts(key)
     for path in paths:
-        if not stays_inside(path):
+        if is_too_long(path):
+            section.error(f"`{key}` has a path that {TOO_LONG}", key=key)
+        elif not stays_inside(path):
             section.error(
                 f"`{key}` has {shorten(path)}; write paths relative to `add`, without a leading / and ..",
                 key=key,

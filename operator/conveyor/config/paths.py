@@ -1,6 +1,11 @@
 """POSIX paths as werf reads them from the config: text in, cleaned text or a judgement out (Go: path.Clean)."""
 
 import posixpath
+from typing import Final
+
+MAX_LENGTH: Final = 1024
+MAX_DEPTH: Final = 100
+TOO_LONG: Final = f"is longer than {MAX_LENGTH} characters or {MAX_DEPTH} levels"
 
 
 def clean(path: str) -> str:
@@ -18,3 +23,8 @@ def stays_inside(path: str) -> bool:
     """Whether a path is relative and does not lead out of the directory it is relative to."""
     cleaned = clean(path)
     return not is_absolute(path) and cleaned != ".." and not cleaned.startswith("../")
+
+
+def is_too_long(path: str) -> bool:
+    """Whether the path has more characters or levels than are worth the work they make."""
+    return len(path) > MAX_LENGTH or path.count("/") > MAX_DEPTH

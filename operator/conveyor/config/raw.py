@@ -15,7 +15,11 @@ from conveyor.config.scalars import go_text
 from conveyor.config.yaml import Entry, Mapping, Node, Scalar, Sequence
 
 MAX_SHOWN: Final = 10
+# Where reading stops: looking for near names costs time, and nobody reads so many mistakes.
+MAX_COLLECTED: Final = 50
+MAX_MESSAGE: Final = 600
 _LONGEST_QUOTE: Final = 80
+MAX_COMPARED: Final = 500
 
 INVALID: Final = "InvalidWerfConfig"
 NOT_SUPPORTED: Final = "NotSupported"
@@ -44,12 +48,14 @@ class Report:
     unsupported: list[Problem] = field(default_factory=list)
 
     def error(self, line: int, message: str) -> None:
-        """Note a mistake."""
-        self.invalid.append(Problem(line=line, message=message))
+        """Note a mistake; the 50th is raised at once together with the others."""
+        self.invalid.append(Problem(line=line, message=_one_line(message)))
+        if len(self.invalid) >= MAX_COLLECTED:
+            self.raise_invalid()
 
     def not_supported(self, line: int, message: str) -> None:
         """Note a directive that cannot be built yet."""
-        self.unsupported.append(Problem(line=line, message=message))
+        self.unsupported.append(Problem(line=line, message=_one_line(message)))
 
     def raise_invalid(self) -> None:
         """Raise `UserError("InvalidWerfConfig")` when there are mistakes."""
@@ -73,6 +79,11 @@ class Report:
         return "\n".join(lines)
 
 
+def _one_line(message: str) -> str:
+    printable = "".join(character if character.isprintable() else " " for character in message)
+    return printable if len(printable) <= MAX_MESSAGE else printable[:MAX_MESSAGE] + "…"
+
+
 def shorten(text: str) -> str:
     """Quote a piece of the user's text for a message: one line, not too long."""
     cut = text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "…"
@@ -83,7 +94,7 @@ def near(name: str, names: Iterable[str]) -> str:
     """Return `; did you mean …?` for a name that looks like one of the names, else ""."""
     if len(name) > _LONGEST_QUOTE:
         return ""
-    close = difflib.get_close_matches(name, sorted(set(names))[:1000], n=3, cutoff=0.6)
+    close = difflib.get_close_matches(name, sorted(set(names))[:MAX_COMPARED], n=3, cutoff=0.6)
     return f"; did you mean {' or '.join(f'`{match}`' for match in close)}?" if close else ""
 
 

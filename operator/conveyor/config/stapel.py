@@ -28,7 +28,7 @@ from conveyor.config.paths import clean, is_absolute
 from conveyor.config.raw import Section, shorten
 
 MAX_EXPORTS: Final = 300
-MAX_EXPORT_PATHS: Final = 5000
+MAX_EXPORT_PATHS: Final = 2000
 
 _KEYS: Final = (
     "image",
@@ -203,7 +203,8 @@ def _with_automatic_excludes(
     section: Section, mappings: tuple[GitMapping, ...], imports: tuple[Import, ...]
 ) -> tuple[tuple[GitMapping, ...], tuple[Import, ...]]:
     entries: tuple[GitMapping | Import, ...] = (*mappings, *imports)
-    if not _few_enough(section, entries):
+    # With mistakes around, paths may be anything and the config is refused anyway.
+    if section.report.invalid or not _few_enough(section, entries):
         return mappings, imports
     try:
         added = automatic_excludes([_export(entry) for entry in entries])

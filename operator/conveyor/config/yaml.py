@@ -30,6 +30,7 @@ from conveyor.config.scalars import Value, resolve
 MAX_DEPTH: Final = 64
 MAX_NODES: Final = 500_000
 
+_TOO_MANY: Final = f"more than {MAX_NODES} YAML nodes, counting what aliases repeat"
 _TAG: Final = "tag:yaml.org,2002:"
 _TAGS: Final = frozenset(
     f"{_TAG}{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq")
@@ -155,7 +156,7 @@ class _Builder:
                 case MappingEndEvent() | SequenceEndEvent():
                     self._end()
                 case AliasEvent():
-                    self._add(self._alias(event), None)
+                    self._repeat(self._alias(event))
                 case DocumentStartEvent():
                     self._document(event)
                 case _:
@@ -195,6 +196,9 @@ class _Builder:
             )
         return self._anchors[event.anchor]
 
+    def _repeat(self, node: Node) -> None:
+        self._add(node, None, count=node.weight)
+
     def _start(self, event: MappingStartEvent | SequenceStartEvent) -> None:
         self._tag(event)
         if len(self._open) >= MAX_DEPTH:
@@ -208,12 +212,10 @@ class _Builder:
         collection = self._open.pop()
         self._add(collection.node(), collection.anchor)
 
-    def _add(self, node: Node, anchor: str | None) -> None:
-        self._nodes += node.weight if anchor is None and node.weight > 1 else 1
+    def _add(self, node: Node, anchor: str | None, *, count: int = 1) -> None:
+        self._nodes += count
         if self._nodes > MAX_NODES:
-            raise YamlError(
-                node.line, f"more than {MAX_NODES} YAML nodes after aliases are expanded"
-            )
+            raise YamlError(node.line, _TOO_MANY)
         if anchor is not None:
             self._anchors[anchor] = node
         if self._open:
@@ -234,9 +236,7 @@ class _Collection:
     def node(self) -> Node:
         weight = 1 + sum(child.weight for child in self.children)
         if weight > MAX_NODES:
-            raise YamlError(
-                self.line, f"more than {MAX_NODES} YAML nodes after aliases are expanded"
-            )
+            raise YamlError(self.line, _TOO_MANY)
         if not self.is_mapping:
             return Sequence(line=self.line, items=self.children, weight=weight)
         return Mapping(line=self.line, entries=self._entries(), weight=weight)

@@ -85,4 +85,8 @@ class _Dumper(pyyaml.SafeDumper):
 
 
 _Dumper.add_representer(str, _Dumper.represent_text)
-_Dumper.yaml_implicit_resolvers = {}
+# Go's yaml.v2 writes a date as a plain text.
+_Dumper.yaml_implicit_resolvers = {
+    character: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+    for character, resolvers in _Dumper.yaml_implicit_resolvers.items()
+}

@@ -12,7 +12,6 @@ from typing import Final, Protocol
 from conveyor.api.names import Reason
 from conveyor.jobs.model import Failure, JobPhase, ObservedJob
 
-
 # How long a pod may wait for what only a person can give it, in seconds. A node may still come by itself.
 _PATIENCE: Final = {
     Reason.STAGE_PULL_FAILED: 60.0,
@@ -26,11 +25,19 @@ class RunLimits(Protocol):
     """The part of a situation that attempts are judged by."""
 
     @property
-    def run_id(self) -> str: ...
+    def run_id(self) -> str:
+        """The present run."""
+        ...
+
     @property
-    def owner_uid(self) -> str: ...
+    def owner_uid(self) -> str:
+        """The ImageBuild's uid."""
+        ...
+
     @property
-    def retry_limit(self) -> int: ...
+    def retry_limit(self) -> int:
+        """How many lost attempts are made good."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

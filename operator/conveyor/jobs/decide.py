@@ -268,7 +268,9 @@ def _decide_export(draft: _Draft, export: Export) -> StageView:
 
 
 def _exporting_jobs(situation: Situation, export: Export) -> tuple[ObservedJob, ...]:
-    jobs = [job for job in situation.jobs if export.key in job.exports.values() and not job.deleting]
+    jobs = [
+        job for job in situation.jobs if export.key in job.exports.values() and not job.deleting
+    ]
     if export.external:
         return tuple(job for job in jobs if not job.digests)
     stored = exports.source_stage(export, situation.plan).stored
@@ -305,7 +307,9 @@ def _export_result(job: ObservedJob, export: Export) -> ExportResult | None:
 
 def _decide_job(draft: _Draft, image: PlannedImage, index: int) -> StageView:
     situation, stage = draft.situation, image.stages[index]
-    usable = tuple(job for job in _jobs_of(situation, stage) if _on_parent(situation, job, image, index))
+    usable = tuple(
+        job for job in _jobs_of(situation, stage) if _on_parent(situation, job, image, index)
+    )
     for job in usable:
         run = job.digests.index(str(stage.digest))
         if run < len(job.result.runs):

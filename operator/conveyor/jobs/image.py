@@ -27,7 +27,6 @@ def stage_config(
     result: RunResult | None,
     *,
     project_commit: str,
-    import_sources: Mapping[str, str],
     created: str,
 ) -> Config:
     """Return the config of the stage's image.
@@ -35,7 +34,6 @@ def stage_config(
     Args:
         result: None for a stage without a pod.
         project_commit: HEAD of the project's repository, "" for none.
-        import_sources: Stage id that each import was taken from, by importID.
         created: RFC 3339.
     """
     added = dict(stage.work.labels)
@@ -45,14 +43,16 @@ def stage_config(
         added[labels.PROJECT_COMMIT] = project_commit
     if parent.stage_id:
         added[labels.PARENT_STAGE_ID] = parent.stage_id
-    for import_id, source in import_sources.items():
-        added[labels.import_source_label(import_id)] = source
     layers = result.layers if result else ()
     if stage.work.block is not None:
         return _block_config(stage.work.block, parent, layers, added, created)
     made = [Layer(diff_id=x.diff_id, created_by=f"conveyor {stage.name}") for x in layers if x]
     config = child_config(
-        parent.config, created=created, layers=made, labels=added, created_by=f"conveyor {stage.name}"
+        parent.config,
+        created=created,
+        layers=made,
+        labels=added,
+        created_by=f"conveyor {stage.name}",
     )
     return apply_docker_directive(config, stage.work.instructions)
 

@@ -17,21 +17,16 @@ from conveyor.plan.model import PlannedStage
 
 Json = dict[str, object]
 
-STAGE_COMMAND: Final = (
-    "/.conveyor/ld.so",
-    "--library-path",
-    "/.conveyor/lib",
-    "/.conveyor/bin/python3",
-    "-I",
-    "-S",
-    "/.conveyor/bin/stage",
-)
+STAGE_COMMAND: Final = ("/.conveyor/bin/stage",)
 IO_PATH: Final = "/.conveyor-io"
 CA_PATH: Final = "/.conveyor-ca"
-SECRETS_PATH: Final = "/.conveyor-secrets"  # noqa: S105 - a folder
-_COURIER_COMMAND: Final = ("python3", "-I", "-m", "conveyor.builder.courier")
+SECRETS_PATH: Final = "/.conveyor-secrets"
+_COURIER_COMMAND: Final = ("/opt/conveyor/bin/python3", "-I", "-m", "conveyor.builder.courier")
 # Memory of the courier does not grow with the layer (measured: docs/benchmarks.md); no CPU limit on helpers.
-_COURIER_RESOURCES: Final = {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}}
+_COURIER_RESOURCES: Final = {
+    "requests": {"cpu": "50m", "memory": "64Mi"},
+    "limits": {"memory": "512Mi"},
+}
 _LABEL_VALUE: Final = 63
 
 
@@ -170,9 +165,7 @@ def _plain(toleration: object) -> object:
     return toleration.model_dump(mode="json", by_alias=True, exclude_none=True)  # type: ignore[attr-defined]
 
 
-def _stage_container(
-    order: JobOrder, build: ImageBuild, settings: PodSettings, task: str
-) -> Json:
+def _stage_container(order: JobOrder, build: ImageBuild, settings: PodSettings, task: str) -> Json:
     resources = build.spec.pod_template.resources
     return {
         "name": names.CONTAINER_STAGE,
@@ -244,9 +237,7 @@ def _volumes(build: ImageBuild, settings: PodSettings) -> list[Json]:
             {"name": "ca", "configMap": {"name": settings.ca_config_map, "items": items}}
         )
     for volume, _, ref in secret_mounts(build):
-        volumes.append(
-            {"name": volume, "secret": {"secretName": ref.name, "defaultMode": 0o400}}
-        )
+        volumes.append({"name": volume, "secret": {"secretName": ref.name, "defaultMode": 0o400}})
     return volumes
 
 

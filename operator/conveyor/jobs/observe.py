@@ -163,8 +163,10 @@ def _message(pod: Json | None) -> str:
 def _terminated_result(pod: Json | None) -> StageResult:
     result = parse_result(_message(pod)) or StageResult()
     stage = _terminated(pod, names.CONTAINER_STAGE)
-    if stage and stage.get("reason") == "OOMKilled" and (
-        result.failure is None or result.failure.exit_code is None
+    if (
+        stage
+        and stage.get("reason") == "OOMKilled"
+        and (result.failure is None or result.failure.exit_code is None)
     ):
         return StageResult(runs=result.runs, exports=result.exports, failure=_oom())
     return result

@@ -150,7 +150,9 @@ def planned(
     """
     times = _times(build.status) if build.status.started_at == run.started_at else {}
     images = tuple(
-        _image(image, plan, decision, references, times) for image in plan.images if not image.block_of
+        _image(image, plan, decision, references, times)
+        for image in plan.images
+        if not image.block_of
     )
     failure = _failure(decision)
     counts = _counts(images)
@@ -258,7 +260,9 @@ def _image(
 ) -> ImageStatus:
     blocks = [block for block in plan.images if block.block_of == image.name]
     rows = [
-        _stage(image.name, _row_name(part, stage), stage, decision.views[part.name, stage.name], times)
+        _stage(
+            image.name, _row_name(part, stage), stage, decision.views[part.name, stage.name], times
+        )
         for part in (*blocks, image)
         for stage in part.stages
     ]

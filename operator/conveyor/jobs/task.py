@@ -13,12 +13,19 @@ from typing import Final
 
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
-from conveyor.config.model import GitMapping
+from conveyor.config.model import GitMapping, Import
 from conveyor.jobs import exports
 from conveyor.jobs.manifest import CA_PATH
-from conveyor.jobs.model import Bundle, Export, JobOrder
+from conveyor.jobs.model import Export, JobOrder
 from conveyor.plan.image_config import apply_instruction, environment, run_command
-from conveyor.plan.model import BlockStep, BuildPlan, DockerfileBlock, GitPatch, PlannedStage
+from conveyor.plan.model import (
+    BlockStep,
+    BuildPlan,
+    DockerfileBlock,
+    GitArchive,
+    GitPatch,
+    PlannedStage,
+)
 
 Json = dict[str, object]
 
@@ -60,6 +67,25 @@ class _Inputs:
         return file
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """One stage of a Job while its task is written."""
+
+    number: int
+    order: JobOrder
+    plan: BuildPlan
+    inputs: _Inputs
+
+    def fetch(self, kind: str, **what: object) -> str:
+        """Have the courier fetch something for this run; returns the file it will be in."""
+        return self.inputs.add(self.number, kind, **what)
+
+    def fetch_bundle(self, export: Export) -> str:
+        """Have the courier fetch the recorded files of an export."""
+        layer = self.order.bundles[export.key].layer
+        return self.fetch("blob", digest=layer.digest, size=layer.size, gzip=True)
+
+
 def tasks(order: JobOrder, plan: BuildPlan, around: Surroundings) -> tuple[str, str]:
     """Return (stage task, courier task).
 
@@ -68,7 +94,7 @@ def tasks(order: JobOrder, plan: BuildPlan, around: Surroundings) -> tuple[str, 
     """
     inputs = _Inputs()
     runs = [
-        {"layers": _layers(stage, index, order, plan, inputs)}
+        {"layers": _layers(stage, _Run(number=index, order=order, plan=plan, inputs=inputs))}
         for index, stage in enumerate(order.stages)
     ]
     stage_task: Json = {
@@ -132,45 +158,61 @@ def _export(local: str, export: Export) -> Json:
     return {"id": local, "kind": "copy", "sources": list(export.sources)}
 
 
-def _layers(
-    stage: PlannedStage, run: int, order: JobOrder, plan: BuildPlan, inputs: _Inputs
-) -> list[Json]:
+def _layers(stage: PlannedStage, run: _Run) -> list[Json]:
     if stage.work.block is not None:
-        return _block_layers(stage.work.block, run, order, plan, inputs)
-    return [{"steps": _stapel_steps(stage, run, order, plan, inputs)}]
+        return _block_layers(stage.work.block, run)
+    return [{"steps": _stapel_steps(stage, run)}]
 
 
 # --- stapel -----------------------------------------------------------------------------------------------------------
 
 
-def _stapel_steps(
-    stage: PlannedStage, run: int, order: JobOrder, plan: BuildPlan, inputs: _Inputs
-) -> list[Json]:
+def _stapel_steps(stage: PlannedStage, run: _Run) -> list[Json]:
     work = stage.work
-    steps: list[Json] = []
-    for archive in work.archives:
-        name = _single_name(archive.mapping) if archive.single else None
-        file = inputs.add(
-            run, "gitArchive", commit=archive.commit, toName=name, **_filter(archive.mapping)
-        )
-        steps.append(_unpack(file, archive.mapping, single=archive.single))
-    for patch in work.patches:
-        if patch.from_commit != patch.commit:
-            steps.append(_patch(patch, run, inputs))
-    for wanted, planned in zip(exports.exports_of(stage, plan), work.imports, strict=False):
-        file = inputs.add(run, "blob", **_blob(order.bundles[wanted.key]))
-        steps.append(
-            {
-                "op": "import",
-                "file": file,
-                "to": planned.import_.to,
-                "owner": planned.import_.owner,
-                "group": planned.import_.group,
-            }
-        )
+    steps = [_archive(archive, run) for archive in work.archives]
+    steps += [_patch(patch, run) for patch in work.patches if patch.from_commit != patch.commit]
+    wanted = exports.exports_of(stage, run.plan)
+    steps += [
+        _import(planned.import_, export, run)
+        for planned, export in zip(work.imports, wanted, strict=True)
+    ]
     if work.commands:
         steps.append({"op": "script", "commands": list(work.commands)})
     return steps
+
+
+def _archive(archive: GitArchive, run: _Run) -> Json:
+    mapping = archive.mapping
+    file = run.fetch(
+        "gitArchive",
+        commit=archive.commit,
+        toName=_single_name(mapping) if archive.single else None,
+        **_filter(mapping),
+    )
+    return _unpack(file, mapping, single=archive.single)
+
+
+def _patch(patch: GitPatch, run: _Run) -> Json:
+    mapping = patch.mapping
+    file = run.fetch(
+        "gitPatch",
+        commit=patch.commit,
+        toName=_single_name(mapping) if patch.single else None,
+        **{"from": patch.from_commit},
+        **_filter(mapping),
+    )
+    step = _unpack(file, mapping, single=patch.single)
+    return step | {"op": "patch", "deletesFile": f"{file}.deletes"}
+
+
+def _import(import_: Import, export: Export, run: _Run) -> Json:
+    return {
+        "op": "import",
+        "file": run.fetch_bundle(export),
+        "to": import_.to,
+        "owner": import_.owner,
+        "group": import_.group,
+    }
 
 
 def _single_name(mapping: GitMapping) -> str:
@@ -195,91 +237,51 @@ def _unpack(file: str, mapping: GitMapping, *, single: bool) -> Json:
     }
 
 
-def _patch(patch: GitPatch, run: int, inputs: _Inputs) -> Json:
-    mapping = patch.mapping
-    name = _single_name(mapping) if patch.single else None
-    file = inputs.add(
-        run,
-        "gitPatch",
-        commit=patch.commit,
-        toName=name,
-        **{"from": patch.from_commit},
-        **_filter(mapping),
-    )
-    step = _unpack(file, mapping, single=patch.single)
-    return step | {"op": "patch", "deletesFile": f"{file}.deletes"}
-
-
-def _blob(bundle: Bundle) -> Json:
-    return {"digest": bundle.layer.digest, "size": bundle.layer.size, "gzip": True}
-
-
 # --- Dockerfile -------------------------------------------------------------------------------------------------------
 
 
-def _block_layers(
-    block: DockerfileBlock, run: int, order: JobOrder, plan: BuildPlan, inputs: _Inputs
-) -> list[Json]:
+def _block_layers(block: DockerfileBlock, run: _Run) -> list[Json]:
     """One layer for every instruction that may change files; the others only move the config on."""
-    config = order.parent.config
+    config = run.order.parent.config
     layers: list[Json] = []
     for step in block.steps:
         config = apply_instruction(config, step)
-        task = _block_step(step, config, block, run, order, plan, inputs)
+        task = _block_step(step, config, block, run)
         if task is not None:
             layers.append({"steps": [task]})
     return layers
 
 
-def _block_step(  # noqa: PLR0913 - the context of an instruction is this wide
-    step: BlockStep,
-    config: Mapping[str, object],
-    block: DockerfileBlock,
-    run: int,
-    order: JobOrder,
-    plan: BuildPlan,
-    inputs: _Inputs,
+def _block_step(
+    step: BlockStep, config: Mapping[str, object], block: DockerfileBlock, run: _Run
 ) -> Json | None:
     match step.instruction.keyword:
         case "RUN":
-            return _run(step, config)
+            command = run_command(config, step)
+            return {
+                "op": "exec",
+                "argv": list(command.argv),
+                "env": dict(command.env),
+                "user": command.user,
+                "workdir": command.workdir,
+            }
         case "COPY" | "ADD":
-            file = _copy_input(step, block, run, order, plan, inputs)
-            return _copy(step, config, file)
+            return _copy(step, config, _copied_files(step, block, run))
         case "WORKDIR":
-            return {"op": "mkdir", "path": _config(config).get("WorkingDir") or "/", "mode": 0o755}
+            return {"op": "mkdir", "path": _workdir(config), "mode": 0o755}
         case _:
             return None
 
 
-def _config(config: Mapping[str, object]) -> Mapping[str, object]:
+def _workdir(config: Mapping[str, object]) -> str:
     inner = config.get("config")
-    return inner if isinstance(inner, Mapping) else {}
+    return str(inner.get("WorkingDir") or "/") if isinstance(inner, Mapping) else "/"
 
 
-def _run(step: BlockStep, config: Mapping[str, object]) -> Json:
-    command = run_command(config, step)
-    return {
-        "op": "exec",
-        "argv": list(command.argv),
-        "env": dict(command.env),
-        "user": command.user,
-        "workdir": command.workdir,
-    }
-
-
-def _copy_input(  # noqa: PLR0913
-    step: BlockStep,
-    block: DockerfileBlock,
-    run: int,
-    order: JobOrder,
-    plan: BuildPlan,
-    inputs: _Inputs,
-) -> str:
+def _copied_files(step: BlockStep, block: DockerfileBlock, run: _Run) -> str:
     if step.source and step.source.image:
-        return inputs.add(run, "blob", **_blob(order.bundles[exports.copy_export(step, plan).key]))
-    return inputs.add(
-        run,
+        return run.fetch_bundle(exports.copy_export(step, run.plan))
+    return run.fetch(
         "context",
         commit=block.commit,
         context=block.context,
@@ -290,13 +292,14 @@ def _copy_input(  # noqa: PLR0913
 
 
 def _copy(step: BlockStep, config: Mapping[str, object], file: str) -> Json:
-    flags = dict(flag.removeprefix("--").partition("=")[::2] for flag in step.instruction.flags)
+    sources = enumerate(step.instruction.args[:-1])
     return {
         "op": "copy",
         "file": file,
-        "sources": list(step.instruction.args[:-1]),
+        "sources": [{"pattern": source, "entries": str(index)} for index, source in sources],
+        "keepOwner": bool(step.source and step.source.image),
         "dest": step.instruction.args[-1],
-        "chown": flags.get("chown", ""),
-        "chmod": flags.get("chmod", ""),
-        "workdir": _config(config).get("WorkingDir") or "/",
+        "chown": step.instruction.flag("chown"),
+        "chmod": step.instruction.flag("chmod"),
+        "workdir": _workdir(config),
     }

@@ -18,4 +18,6 @@ def needs_pod(stage: PlannedStage) -> bool:
     if any(patch.from_commit != patch.commit for patch in work.patches):
         return True
     block = work.block
-    return block is not None and any(s.instruction.keyword in FILE_INSTRUCTIONS for s in block.steps)
+    return block is not None and any(
+        s.instruction.keyword in FILE_INSTRUCTIONS for s in block.steps
+    )

@@ -9,8 +9,6 @@ from conveyor.plan import labels
 from conveyor.plan.facts import StageDesc, StageDigest, StageID, StageInfo
 from conveyor.plan.model import BuildPlan, ImageBase, PlannedImage, PlannedStage, StageState
 
-Stored = Mapping[StageDigest, Mapping[int, StageDesc]]
-
 
 def assume_built(plan: BuildPlan, *, timestamp: int) -> tuple[StageDesc, ...]:
     """Return the stages that building the plan adds, all created at one time.

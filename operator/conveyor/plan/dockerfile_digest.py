@@ -8,6 +8,7 @@ Docker's word rules with its own idea of the variables: a stage's ARGs win over 
 image's ENV is not known, and an unknown variable is empty.
 """
 
+from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -20,7 +21,7 @@ from conveyor.plan.digest import sha256_args
 from conveyor.plan.dockerfile_args import Arguments, declared, expanded
 from conveyor.plan.model import Component
 
-MAX_COMPONENTS = 100_000
+MAX_COMPONENTS = 500_000
 _ESCAPE = "\\"  # werf hashes with the default escape character whatever the file says
 _SHELL_TEXT = frozenset({"RUN", "CMD", "ENTRYPOINT", "HEALTHCHECK", "SHELL", "MAINTAINER"})
 
@@ -51,7 +52,7 @@ class _Variables:
 
     @property
     def merged(self) -> Mapping[str, str]:
-        return {**self.envs, **self.args}
+        return ChainMap(self.args, self.envs)
 
 
 class BlockDigests:
@@ -63,26 +64,28 @@ class BlockDigests:
         self._hosts = [Component(label="AddHost", value=host) for host in add_host]
         self._own: dict[int, list[Item]] = {}
         self._full: dict[int, list[Item]] = {}
+        self._total = 0
 
     def items(self, block: Block) -> Sequence[Item]:
         """Return the block's own items, then those of the blocks that it is built from.
 
         Raises:
             UserError: InvalidDockerfile: something cannot be expanded, or blocks copy from each
-                other so often that
-                the list exceeds 100,000 items.
+                other so often that the lists exceed 500,000 items.
         """
-        for index in sorted(self._reached(block)):
-            if index not in self._full:
+        if block.index not in self._full:
+            for index in sorted(self._missing(block)):
                 self._full[index] = self._make(self._parsed.blocks[index])
         return self._full[block.index]
 
-    def _reached(self, block: Block) -> set[int]:
+    def _missing(self, block: Block) -> set[int]:
+        """Return the blocks whose lists have to be made first, this one included."""
         found, waiting = {block.index}, [block]
         while waiting:
             current = waiting.pop()
             for other in self._included(current):
-                if other.index < current.index and other.index not in found:
+                known = other.index in self._full or other.index in found
+                if other.index < current.index and not known:
                     found.add(other.index)
                     waiting.append(other)
         return found
@@ -93,17 +96,19 @@ class BlockDigests:
             # werf goes through the blocks once, in order: a later one has only its own items yet.
             earlier = other.index < block.index
             result += self._full[other.index] if earlier else self._own_items(other)
-            if len(result) > MAX_COMPONENTS:
+            if self._total + len(result) > MAX_COMPONENTS:
                 text = f"stages build on each other in more than {MAX_COMPONENTS} ways"
                 raise self._parsed.error(block.line, text)
+        self._total += len(result)
         return result
 
     def _included(self, block: Block) -> Iterator[Block]:
         base = self._base(block)
         real = base_block(self._parsed, block, base)
+        named = real.index if real else None
         for other in self._parsed.blocks:
-            # werf compares the reference as written; one made of variables names a block just as well.
-            if other.index != block.index and (other.name == block.base or other == real):
+            # werf compares the reference as written; one made of variables names a block as well.
+            if other.index != block.index and (other.name == block.base or other.index == named):
                 yield other
         for instruction in block.instructions:
             source = instruction.flag("from") if instruction.keyword == "COPY" else ""

@@ -26,7 +26,8 @@ from conveyor.plan.dockerfile_args import (
 from conveyor.plan.model import BlockStep, CopySource
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-MAX_TOTAL = 16 * 1024 * 1024
+MAX_TOTAL = 32 * 1024 * 1024
+TEXT_COST = 64
 _SINGLE_HEREDOC = re.compile(r"^\d*<<(-?)\s*[^<]*$")
 
 
@@ -209,10 +210,11 @@ class StepMaker:
             raise self._parsed.error(line, str(problem)) from None
 
     def _count(self, step: BlockStep) -> None:
-        self._total += sum(map(len, step.instruction.args))
-        self._total += sum(len(name) + len(value) for name, value in step.env.items())
+        """Bound what all steps hold together; every text counts for what keeping it costs, too."""
+        texts = (*step.instruction.args, *step.env, *step.env.values())
+        self._total += sum(len(one) + TEXT_COST for one in texts)
         if self._total > MAX_TOTAL:
-            text = f"variables expand to more than {MAX_TOTAL} bytes in all"
+            text = "all instructions together hold too many or too long variables"
             raise self._parsed.error(step.instruction.line, text)
 
 

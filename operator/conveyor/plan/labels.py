@@ -19,6 +19,7 @@ WERF = "werf"
 CONTENT_DIGEST = "werf-stage-content-digest"
 PROJECT_COMMIT = "werf-project-repo-commit"
 PARENT_STAGE_ID = "werf.io/parent-stage-id"
+VERSION = "werf-version"
 
 
 def commit_label(paramshash: str) -> str:

@@ -93,9 +93,10 @@ _NOTHING = _Nothing()
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
     """The error to show: a user's mistake before an outage."""
-    flat: list[BaseException] = []
-    for error in errors.exceptions:
-        flat.append(_first(error) if isinstance(error, BaseExceptionGroup) else error)
+    flat = [
+        _first(error) if isinstance(error, BaseExceptionGroup) else error
+        for error in errors.exceptions
+    ]
     return next((error for error in flat if isinstance(error, UserError)), flat[0])
 
 

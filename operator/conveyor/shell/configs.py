@@ -17,6 +17,7 @@ from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
 from conveyor.api.v1alpha1 import ImageBuild
 from conveyor.config.files import Files, MemoryFiles
+from conveyor.config.giterminism import check_policy, parse_policy
 from conveyor.config.image_selection import select_images
 from conveyor.config.model import WerfConfig
 from conveyor.config.parse import parse
@@ -25,6 +26,7 @@ from conveyor.shell.session import Session
 
 _NAMES = ("werf.yaml", "werf.yml")
 _INLINE = "spec.config"
+_POLICY = "werf-giterminism.yaml"
 
 
 class Configs:
@@ -79,7 +81,11 @@ class Configs:
             environment=spec.environment or "",
             commit=CommitInfo(hash=commit, date=date),
         )
-        return await asyncio.to_thread(parse, text, file=shown or path, project_dir=directory)
+        name = shown or path
+        config = await asyncio.to_thread(parse, text, file=name, project_dir=directory)
+        policy = await asyncio.to_thread(files.get, _POLICY)
+        check_policy(config, parse_policy(policy), file=name)
+        return config
 
     async def _files(self, session: Session, commit: str, directory: str) -> tuple[Files, str]:
         """The files of the commit; an inline config stands in for werf.yaml."""

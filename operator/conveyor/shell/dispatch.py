@@ -88,9 +88,7 @@ class Dispatcher:
             raise
         return True
 
-    async def _parent(
-        self, session: Session, plan: BuildPlan, action: StartJob
-    ) -> ParentImage:
+    async def _parent(self, session: Session, plan: BuildPlan, action: StartJob) -> ParentImage:
         if action.stages:
             return await parent_image(session, plan, action.stages[0])
         return await self._source(session, plan, action.exports[0])
@@ -110,7 +108,10 @@ class Dispatcher:
         done = await publish(session, self._locks, plan, action, replan, commit)
         what = f"{action.image or '~'}/{action.stage.name}: {done.stage.id}"
         if done.discarded:
-            reason, text = Reason.STAGE_DISCARDED, f"{what} was there first and is used; ours is discarded"
+            reason, text = (
+                Reason.STAGE_DISCARDED,
+                f"{what} was there first and is used; ours is discarded",
+            )
         else:
             reason, text = Reason.STAGE_BUILT, what
         await self._events.post(session.build, reason, text)

@@ -16,6 +16,10 @@ from conveyor.shell.workqueue import Key
 def register(registry: kopf.OperatorRegistry, add: Callable[[Key], None]) -> None:
     """Have every event of an ImageBuild added to the queue."""
 
+    @kopf.on.login(id="login", registry=registry)
+    async def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+
     @kopf.on.event(names.GROUP, names.VERSION, names.PLURAL, id="wake", registry=registry)
     async def wake(namespace: str | None, name: str | None, **_: Any) -> None:
         add((namespace or "", name or ""))
@@ -28,6 +32,7 @@ def operator_settings() -> kopf.OperatorSettings:
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=names.GROUP)
     settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=names.GROUP)
     settings.posting.enabled = False
+    settings.scanning.disabled = True
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 330
     settings.watching.connect_timeout = 10

@@ -15,7 +15,9 @@ from conveyor.shell.reports import Reports
 _MAX_REPORT: Final = 64 * 1024
 
 
-def make_app(reports: Reports, alive: Callable[[], str], ready: Callable[[], str]) -> web.Application:
+def make_app(
+    reports: Reports, alive: Callable[[], str], ready: Callable[[], str]
+) -> web.Application:
     """Build the application.
 
     Args:

@@ -28,9 +28,7 @@ async def observed_jobs(
         return ()
     pods, _ = await cluster.list(CORE, "pods", namespace, selector=selector)
     by_job = _newest_by_job(pods)
-    return tuple(
-        [await _observed(cluster, reports, session, job, by_job) for job in jobs]
-    )
+    return tuple([await _observed(cluster, reports, session, job, by_job) for job in jobs])
 
 
 def _newest_by_job(pods: list[Json]) -> dict[str, Json]:

@@ -101,7 +101,6 @@ async def publish(
             parent,
             action.result,
             project_commit=commit,
-            import_sources=await _import_sources(session, stage),
             created=now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         )
         if not held():
@@ -126,15 +125,4 @@ async def _new_id(
     times = (await session.storage.stages()).get(stage.digest, ())
     of_parent = int(parent.stage_id.rpartition("-")[2] or 0)
     newest = max((*times, of_parent), default=0)
-    return StageID(
-        digest=stage.digest, timestamp=max(int(now.timestamp() * 1000), newest + 1)
-    )
-
-
-async def _import_sources(session: Session, stage: PlannedStage) -> dict[str, str]:
-    sources: dict[str, str] = {}
-    for planned in stage.work.imports:
-        record = await session.storage.import_record(planned.source_id)
-        if record is not None:
-            sources[planned.import_id] = record.source_stage_id
-    return sources
+    return StageID(digest=stage.digest, timestamp=max(int(now.timestamp() * 1000), newest + 1))

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 from conveyor.adapters.cluster import BUILDS, ApiError, Cluster
 from conveyor.adapters.registry_errors import (
@@ -29,6 +29,7 @@ from conveyor.api.v1alpha1 import Execution, ImageBuild, ImageBuildStatus
 from conveyor.config.model import WerfConfig
 from conveyor.jobs import exports, status
 from conveyor.jobs.decide import (
+    Action,
     Decision,
     PublishStage,
     RecordExport,
@@ -102,11 +103,14 @@ class Reconciler:
             return None
         return await self._look(key, build)
 
-    async def _look(self, key: Key, build: ImageBuild) -> float | None:
+    async def _look(  # noqa: PLR0911 - one for each way a look can end
+        self, key: Key, build: ImageBuild
+    ) -> float | None:
         run = status.run_of(build, _now())
         try:
             if build.spec.suspend:
-                return await self._suspend(build, run)
+                await self._suspend(build, run)
+                return None
             after = await self._advance(build, run)
             self._outages.pop(key, None)
             return after
@@ -199,36 +203,47 @@ class Reconciler:
         step: Step,
     ) -> bool:
         """Do what was decided, independent actions at once; True when a new look is worth it right away."""
-
-        async def replan() -> BuildPlan:
-            return (await self._plan(session, run, config, images))[0]
-
-        async def one(action: object) -> bool:
-            match action:
-                case PublishStage():
-                    await self._dispatcher.publish(session, step.plan, action, replan, run.commit)
-                    return True
-                case RecordExport():
-                    await self._dispatcher.record(session, step.plan, action)
-                    return True
-                case StartJob():
-                    env = await self._configs.commit_env(session, run.commit)
-                    return await self._dispatcher.start(
-                        session, step.plan, action, step.bundles, env
-                    )
-                case StopJob():
-                    await self._dispatcher.stop(session, action)
-                    return False
-                case _:
-                    raise TypeError(action)
-
         done = await asyncio.gather(
-            *(one(action) for action in step.decision.actions), return_exceptions=True
+            *(
+                self._act(session, run, config, images, step, action)
+                for action in step.decision.actions
+            ),
+            return_exceptions=True,
         )
         for outcome in done:
             if isinstance(outcome, BaseException):
                 raise outcome
         return any(done)
+
+    async def _act(
+        self,
+        session: Session,
+        run: Run,
+        config: WerfConfig,
+        images: tuple[str, ...],
+        step: Step,
+        action: Action,
+    ) -> bool:
+        """Do one thing; True when it changes what there is to decide."""
+
+        async def replan() -> BuildPlan:
+            return (await self._plan(session, run, config, images))[0]
+
+        match action:
+            case PublishStage():
+                await self._dispatcher.publish(session, step.plan, action, replan, run.commit)
+                return True
+            case RecordExport():
+                await self._dispatcher.record(session, step.plan, action)
+                return True
+            case StartJob():
+                env = await self._configs.commit_env(session, run.commit)
+                return await self._dispatcher.start(session, step.plan, action, step.bundles, env)
+            case StopJob():
+                await self._dispatcher.stop(session, action)
+                return False
+            case _:
+                assert_never(action)
 
     # --- status -------------------------------------------------------------------------------------------------------
 
@@ -242,7 +257,9 @@ class Reconciler:
         await self._write(session.build, new)
         if new.completed_at is not None:
             return None
-        return min(step.decision.look_again or self._settings.resync_seconds, self._settings.resync_seconds)
+        return min(
+            step.decision.look_again or self._settings.resync_seconds, self._settings.resync_seconds
+        )
 
     async def _stop_waiting(self, session: Session, step: Step) -> None:
         """Jobs that could never start (no image pull, no node) are not left behind by a failed build."""
@@ -280,7 +297,9 @@ class Reconciler:
     async def _write_invalid(self, body: dict[str, Any], error: UserError) -> None:
         """The spec does not even parse (an object older than the CRD's rules)."""
         meta = body["metadata"]
-        bare = ImageBuild.from_object({**body, "spec": {"repo": "invalid.example/x", "config": "-"}})
+        bare = ImageBuild.from_object(
+            {**body, "spec": {"repo": "invalid.example/x", "config": "-"}}
+        )
         if status.finished(bare):
             return
         run = status.run_of(bare, _now())

@@ -8,7 +8,8 @@ import contextlib
 import logging
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
+from typing import Any
 
 import kopf
 
@@ -64,7 +65,7 @@ class Operator:
             await runner.cleanup()
             await self._cluster.close()
 
-    async def _until(self, stop: asyncio.Event, work: "asyncio._CoroutineLike[None]") -> None:
+    async def _until(self, stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
         waiting, working = asyncio.create_task(stop.wait()), asyncio.create_task(work)
         try:
             await asyncio.wait({waiting, working}, return_when=asyncio.FIRST_COMPLETED)
@@ -99,6 +100,8 @@ class Operator:
             registry=registry,
             settings=handlers.operator_settings(),
             standalone=True,
+            # kopf would make one of the login name, and in a container there is none.
+            identity=self._settings.identity,  # type: ignore[arg-type]
             clusterwide=not namespaces,
             namespaces=namespaces or (),
         )
@@ -132,17 +135,16 @@ class Operator:
     async def _resync(self) -> None:
         """Now and then look at every unfinished build without any event, so that a lost one is no loss."""
         while True:
-            items, _ = await self._list_builds()
-            for item in items:
+            for item in await self._list_builds():
                 if not (item.get("status") or {}).get("completedAt"):
                     self._add((item["metadata"]["namespace"], item["metadata"]["name"]))
             self._beat = time.monotonic()
             await asyncio.sleep(self._settings.resync_seconds)
 
-    async def _list_builds(self) -> tuple[list[dict[str, object]], str]:  # type: ignore[type-arg]
+    async def _list_builds(self) -> list[dict[str, Any]]:
         spaces = self._settings.watch_namespaces or ("",)
         found = [await self._cluster.list(BUILDS, names.PLURAL, space) for space in spaces]
-        return [item for items, _ in found for item in items], ""
+        return [item for items, _ in found for item in items]
 
     def _alive(self) -> str:
         silent = time.monotonic() - self._beat

@@ -4,6 +4,7 @@ In: an ImageBuild. Out: `Session`: stages storage, git repository, and what Jobs
 (with their tokens and connections) are kept between looks for as long as their credentials are the same.
 """
 
+import asyncio
 import hashlib
 import json
 from collections.abc import Mapping
@@ -126,7 +127,7 @@ class Sessions:
         """The operator's and the build's certificate authorities, put into a ConfigMap for the pods."""
         parts = []
         if self._settings.ca_file:
-            parts.append(Path(self._settings.ca_file).read_text())
+            parts.append(await asyncio.to_thread(Path(self._settings.ca_file).read_text))
         if build.spec.ca_bundle is not None:
             ref = build.spec.ca_bundle.config_map_ref
             namespace = build.metadata.namespace
@@ -142,7 +143,10 @@ class Sessions:
         found = await self._cluster.get(CORE, "configmaps", meta.namespace, name)
         if found is not None and (found.get("data") or {}).get("ca.crt") == pem:
             return
-        labels = {names.LABEL_MANAGED_BY: names.MANAGED_BY, names.LABEL_COMPONENT: names.COMPONENT_CA}
+        labels = {
+            names.LABEL_MANAGED_BY: names.MANAGED_BY,
+            names.LABEL_COMPONENT: names.COMPONENT_CA,
+        }
         body = ca_config_map(name, meta.namespace, build.owner_reference(), labels, pem)
         try:
             if found is None:
@@ -158,7 +162,9 @@ def _credentials(texts: list[str]) -> Credentials:
     try:
         return Credentials.parse(texts)
     except DockerConfigError as error:
-        raise UserError(Reason.SECRET_NOT_FOUND, f"a registry Secret is malformed: {error}") from None
+        raise UserError(
+            Reason.SECRET_NOT_FOUND, f"a registry Secret is malformed: {error}"
+        ) from None
 
 
 def _git_credentials(data: Mapping[str, str], secret: str) -> GitCredentials:

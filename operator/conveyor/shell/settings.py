@@ -4,7 +4,7 @@ In: environment variables (the chart sets them; charts/conveyor/README.md lists 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 
@@ -70,8 +70,10 @@ def _words(text: str) -> tuple[str, ...]:
 
 def _mirrors(text: str) -> Mapping[str, str]:
     data = json.loads(text)
-    if not isinstance(data, dict):
-        raise ValueError('must be a JSON object like {"docker.io": "https://mirror.example"}')
+    if not isinstance(data, dict):  # ValueError like every other mistake in a variable
+        raise ValueError(  # noqa: TRY004
+            'must be a JSON object like {"docker.io": "https://mirror.example"}'
+        )
     return {str(key): str(value) for key, value in data.items()}
 
 
@@ -81,7 +83,7 @@ def _bool(text: str) -> bool:
     return text.lower() == "true"
 
 
-_VARIABLES = {
+_VARIABLES: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "namespace": ("NAMESPACE", str),
     "identity": ("POD_NAME", str),
     "image": ("IMAGE", str),

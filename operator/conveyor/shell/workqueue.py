@@ -22,9 +22,7 @@ log = logging.getLogger(__name__)
 class WorkQueue:
     """Deduplicating queue with `workers` concurrent runs of `work`."""
 
-    def __init__(
-        self, work: Callable[[Key], Awaitable[float | None]], *, workers: int = 8
-    ) -> None:
+    def __init__(self, work: Callable[[Key], Awaitable[float | None]], *, workers: int = 8) -> None:
         """`work` returns seconds after which to run again without an event, or None."""
         self._work = work
         self._workers = workers

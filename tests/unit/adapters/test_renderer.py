@@ -1,6 +1,8 @@
 """Rendering in a real child process, with templates that want too much."""
 
-import os
+import sys
+import threading
+from typing import Any
 
 import pytest
 
@@ -12,7 +14,7 @@ from conveyor.config.render import CommitInfo
 COMMIT = CommitInfo(hash="0" * 40, date=0)
 
 
-def _render(template, files=None, *, env=None, limits=None):
+def _render(template: str, files: Any = None, *, env: Any = None, limits: Any = None) -> Any:
     return Renderer(limits=limits or Limits()).render(
         MemoryFiles({"werf.yaml": template, **(files or {})}),
         env=env or {},
@@ -21,18 +23,18 @@ def _render(template, files=None, *, env=None, limits=None):
     )
 
 
-def _refused(template, files=None, **options):
+def _refused(template: str, files: Any = None, **options: Any) -> Any:
     with pytest.raises(UserError) as raised:
         _render(template, files, **options)
     assert raised.value.reason == "InvalidWerfConfig"
     return raised.value.message
 
 
-def test_without_templates_no_child_is_needed():
+def test_without_templates_no_child_is_needed() -> None:
     assert _render("plain", limits=Limits(memory=1)) == "plain"
 
 
-def test_everything_reaches_the_child_and_comes_back():
+def test_everything_reaches_the_child_and_comes_back() -> None:
     template = (
         '{{ .Env }} {{ include "x.tmpl" . }} {{ .Files.Get "привет" }} {{ .Files.Exists "a" }} {{ .Files.IsDir "d" }}'
         ' {{ .Files.Glob "d/*" }} {{ env "CI_X" }}'
@@ -46,36 +48,30 @@ def test_everything_reaches_the_child_and_comes_back():
     assert _render(template, files, env={"CI_X": "x"}) == "dev 0 мир\n false true map[d/f:F] x"
 
 
-def test_errors_come_back():
+def test_errors_come_back() -> None:
     assert _refused('\n{{ fail "no" }}').startswith("werf.yaml:2: ")
     assert "without its" in _refused('{{ .Files.Glob "{a" }}')
-    assert (
-        "not found in the commit"
-        in pytest.raises(
-            UserError, Renderer().render, MemoryFiles(), env={}, environment="", commit=COMMIT
-        ).value.message
-    )
+    with pytest.raises(UserError, match="not found in the commit"):
+        Renderer().render(MemoryFiles(), env={}, environment="", commit=COMMIT)
 
 
 @pytest.mark.parametrize(
     "template", ['{{ repeat 2000000000 "x" }}', "{{ untilStep 0 200000000 1 | len }}"]
 )
-def test_memory_is_limited(template):
+def test_memory_is_limited(template: str) -> None:
     assert "need more than 512 MiB of memory" in _refused(template)
 
 
-def test_processor_time_is_limited():
+def test_processor_time_is_limited() -> None:
     busy = '{{ range until 900000 }}{{ $x := repeat 20000 "ab" | upper | sha256sum }}{{ end }}'
     assert "take more than 1 s of processor time" in _refused(busy, limits=Limits(cpu_seconds=1))
 
 
-def test_wall_time_is_limited():
+def test_wall_time_is_limited() -> None:
     class Slow(MemoryFiles):
-        def exists(self, path):
-            pause.wait(5)
+        def exists(self, path: str) -> Any:
+            pause.wait(1)
             return False
-
-    import threading
 
     pause = threading.Event()
     with pytest.raises(UserError) as raised:
@@ -85,7 +81,7 @@ def test_wall_time_is_limited():
     assert "take longer than 0.3 s" in raised.value.message
 
 
-def test_files_and_questions_are_limited():
+def test_files_and_questions_are_limited() -> None:
     limits = Limits(file_bytes=100, questions=5)
     assert "more than 100 characters" in _refused(
         '{{ .Files.Get "a" }}', {"a": "x" * 101}, limits=limits
@@ -95,16 +91,16 @@ def test_files_and_questions_are_limited():
     )
 
 
-def test_a_child_that_cannot_start_is_not_the_users_fault():
+def test_a_child_that_cannot_start_is_not_the_users_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(RenderingFailed) as raised:
-        _render("{{ 1 }}", limits=Limits(cpu_seconds=-5))
+        _render("{{ 1 }}", limits=Limits())
     assert "ended with 1" in str(raised.value)
 
 
-def test_the_child_gets_no_environment(monkeypatch):
-    monkeypatch.setenv("SECRET", "s3cret")
-    assert os.environ["SECRET"] == "s3cret"
+def test_the_child_gets_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PASSED_ON", "x")
     policy = (
         "giterminismConfigVersion: 1\nconfig: {goTemplateRendering: {allowEnvVariables: [/.*/]}}"
     )
-    assert _render('{{ env "SECRET" "none" }}', {"werf-giterminism.yaml": policy}) == "none"
+    assert _render('{{ env "PASSED_ON" "none" }}', {"werf-giterminism.yaml": policy}) == "none"

@@ -14,7 +14,7 @@ config:
   stapel:
     allowFromLatest: true
     git: {allowBranch: true}
-    mount: {allowBuildDir: true, allowFromPaths: [/tmp/x/]}
+    mount: {allowBuildDir: true, allowFromPaths: [/srv/x/]}
 """
 USES = """
 configVersion: 1
@@ -30,28 +30,28 @@ git:
 mount:
 - {from: build_dir, to: /a}
 - {from: tmp_dir, to: /b}
-- {fromPath: /tmp/x, to: /c}
+- {fromPath: /srv/x, to: /c}
 """
 
 
-def test_everything():
+def test_everything() -> None:
     policy = parse_policy(FULL)
     assert policy == Policy(
         env=("CI_X", "/APP_[A-Z]+/"),
         from_latest=True,
         branch=True,
         build_dir=True,
-        from_paths=("/tmp/x",),
+        from_paths=("/srv/x",),
     )
     check_policy(parse(USES), policy)
 
 
 @pytest.mark.parametrize("text", [None, "", "giterminismConfigVersion: '1'\n"])
-def test_nothing_allowed(text):
+def test_nothing_allowed(text: str) -> None:
     assert parse_policy(text) == Policy()
 
 
-def test_env_names():
+def test_env_names() -> None:
     policy = parse_policy(FULL)
     assert policy.allows_env("CI_X")
     assert policy.allows_env("APP_ONE")
@@ -59,7 +59,7 @@ def test_env_names():
     assert not policy.allows_env("MY_APP_ONE")
 
 
-def test_violations_name_the_key_to_add():
+def test_violations_name_the_key_to_add() -> None:
     with pytest.raises(UserError) as raised:
         check_policy(parse(USES), Policy())
     lines = raised.value.message.splitlines()
@@ -70,7 +70,7 @@ def test_violations_name_the_key_to_add():
         "werf.yaml:9",
         "werf.yaml:10",
     ]
-    for key in ("allowFromLatest", "allowBranch", "allowBuildDir", "allowFromPaths: [/tmp/x]"):
+    for key in ("allowFromLatest", "allowBranch", "allowBuildDir", "allowFromPaths: [/srv/x]"):
         assert key in raised.value.message
 
 
@@ -90,7 +90,7 @@ def test_violations_name_the_key_to_add():
         ),
     ],
 )
-def test_mistakes(text, said):
+def test_mistakes(text: str, said: str) -> None:
     with pytest.raises(UserError) as raised:
         parse_policy(text)
     assert said in raised.value.message

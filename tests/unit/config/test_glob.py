@@ -32,7 +32,7 @@ from conveyor.config.glob import GlobError, matches
         ("*", ".hidden"),
     ],
 )
-def test_matching(pattern, path):
+def test_matching(pattern: str, path: str) -> None:
     assert matches(pattern, path)
 
 
@@ -52,23 +52,23 @@ def test_matching(pattern, path):
         ("", "a"),
     ],
 )
-def test_not_matching(pattern, path):
+def test_not_matching(pattern: str, path: str) -> None:
     assert not matches(pattern, path)
 
 
 @pytest.mark.parametrize("pattern", ["{a", "a}", "[a", "x" * 2000, "{a,b}" * 10])
-def test_refused(pattern):
+def test_refused(pattern: str) -> None:
     with pytest.raises(GlobError):
         matches(pattern, "a")
 
 
-def test_hostile_patterns_finish():
+def test_hostile_patterns_finish() -> None:
     assert not matches("*a" * 300 + "b", "a" * 5000)
     assert not matches("**/" * 200 + "x", "a/" * 500 + "b")
 
 
 @given(st.text("ab*?", max_size=8), st.text("ab", max_size=8))
-def test_one_segment_as_a_regular_expression(pattern, part):
+def test_one_segment_as_a_regular_expression(pattern: str, part: str) -> None:
     expression = re.escape(pattern).replace(r"\*", "[^/]*").replace(r"\?", "[^/]")
     if pattern == "**":
         expression = ".*"

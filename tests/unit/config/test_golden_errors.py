@@ -16,12 +16,12 @@ GOLDEN = sorted((Path(__file__).parents[2] / "golden" / "config").glob("*.txt"))
 SEPARATOR = "### error\n"
 
 
-def test_there_are_enough():
+def test_there_are_enough() -> None:
     assert len(GOLDEN) >= 25
 
 
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
-def test_message(path):
+def test_message(path: Path) -> None:
     config, _, wanted = path.read_text(encoding="utf-8").partition(SEPARATOR)
     with pytest.raises(UserError) as raised:
         parse(config)

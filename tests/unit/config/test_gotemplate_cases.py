@@ -3,6 +3,7 @@
 import copy
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from gotpl import Environment, TemplateError
@@ -18,7 +19,7 @@ CASES = {case["template"]: case for case in DOCUMENT["cases"]}
 ORACLE_NOW = 1_795_219_200
 
 
-def _go_json(value):
+def _go_json(value: Any) -> Any:
     """Numbers decoded from JSON into untyped Go values are float64."""
     if isinstance(value, dict):
         return {key: _go_json(item) for key, item in value.items()}
@@ -28,14 +29,14 @@ def _go_json(value):
 
 
 @pytest.fixture(scope="module")
-def environment():
+def environment() -> Any:
     table = function_table(
         Outside(env={"NOPE_X": ""}, policy=Policy(env=("NOPE_X",)), now=ORACLE_NOW)
     )
     return Environment(functions=table, sandbox=sandbox(table))
 
 
-def _answer(environment, template):
+def _answer(environment: Environment, template: str) -> Any:
     try:
         return environment.from_string(template, name="x").render(
             _go_json(copy.deepcopy(DOCUMENT["values"]))
@@ -44,7 +45,7 @@ def _answer(environment, template):
         return None
 
 
-def test_number_of_cases_and_of_differences():
+def test_number_of_cases_and_of_differences() -> None:
     assert len(DOCUMENT["cases"]) == 306
     assert len(CASES) == 306
     assert len(CASES) - len(DIFFERENCES["gotpl"]) >= 300
@@ -52,7 +53,7 @@ def test_number_of_cases_and_of_differences():
 
 
 @pytest.mark.parametrize("template", [name for name in CASES if name not in DIFFERENCES["gotpl"]])
-def test_same_answer(environment, template):
+def test_same_answer(environment: Environment, template: str) -> None:
     case = CASES[template]
     wanted = None if case["error"] else case["output"]
     if template in DIFFERENCES["werf"]:
@@ -61,6 +62,6 @@ def test_same_answer(environment, template):
 
 
 @pytest.mark.parametrize("template", sorted(DIFFERENCES["gotpl"]))
-def test_listed_differences_still_are_differences(environment, template):
+def test_listed_differences_still_are_differences(environment: Environment, template: str) -> None:
     case = CASES[template]
     assert _answer(environment, template) != (None if case["error"] else case["output"])

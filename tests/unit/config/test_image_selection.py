@@ -28,7 +28,7 @@ CONFIG = parse(
         ([r"t\ool"], ["tool"]),
     ],
 )
-def test_selected(patterns, selected):
+def test_selected(patterns: list[str], selected: list[str]) -> None:
     assert list(select_images(CONFIG, patterns)) == selected
 
 
@@ -45,7 +45,7 @@ def test_selected(patterns, selected):
         ("[z-a]", "wrong range"),
     ],
 )
-def test_refused(pattern, said):
+def test_refused(pattern: str, said: str) -> None:
     with pytest.raises(UserError) as raised:
         select_images(CONFIG, [pattern])
     assert raised.value.reason == "NoSuchImage"

@@ -1,6 +1,7 @@
 """Whatever the text, `parse` and `render` answer with a value or with a UserError."""
 
 import contextlib
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -12,10 +13,11 @@ from conveyor.config.parse import parse
 from conveyor.config.raw import MAX_SHOWN
 
 META = "configVersion: 1\nproject: p\n---\n"
-KEYS = st.sampled_from(
-    "image artifact from fromImage git shell docker import mount dependencies args dockerfile context platform final add to"
-    " includePaths stageDependencies install setup before after imports type targetEnv CMD ENV build project <<".split()
-)
+WORDS = """
+image artifact from fromImage git shell docker import mount dependencies args dockerfile context platform final add to
+includePaths stageDependencies install setup before after imports type targetEnv CMD ENV build project <<
+"""
+KEYS = st.sampled_from(WORDS.split())
 SCALARS = st.sampled_from(
     [
         "a",
@@ -43,7 +45,7 @@ SCALARS = st.sampled_from(
 
 
 @st.composite
-def _yaml(draw, depth=0):
+def _yaml(draw: Any, depth: Any = 0) -> Any:
     lines = []
     for _ in range(draw(st.integers(0, 4))):
         indent = "  " * depth
@@ -61,26 +63,27 @@ def _yaml(draw, depth=0):
     return "\n".join(lines)
 
 
-def _parsed(text):
+def _parsed(text: str) -> Any:
     try:
         return parse(text)
-    except UserError as error:
-        assert error.reason in ("InvalidWerfConfig", "NotSupported")
-        lines = error.message.splitlines()
-        assert 1 <= len(lines) <= MAX_SHOWN + 1
-        assert lines[0].startswith("werf.yaml:")
-        return None
+    except UserError as raised:
+        error = raised
+    assert error.reason in ("InvalidWerfConfig", "NotSupported")
+    lines = error.message.splitlines()
+    assert 1 <= len(lines) <= MAX_SHOWN + 1
+    assert lines[0].startswith("werf.yaml:")
+    return None
 
 
 @settings(max_examples=300, deadline=None)
 @given(_yaml())
-def test_yaml_like_text(text):
+def test_yaml_like_text(text: str) -> None:
     assert isinstance(_parsed(META + text), WerfConfig | None)
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.text(max_size=200))
-def test_any_text(text):
+def test_any_text(text: str) -> None:
     _parsed(text)
     _parsed(META + "image: a\nfrom: x\n" + text)
 
@@ -99,7 +102,7 @@ def test_any_text(text):
     ),
     KEYS,
 )
-def test_any_value_for_a_key(value, key):
+def test_any_value_for_a_key(value: Any, key: str) -> None:
     _parsed(META + f"image: a\nfrom: x\n{key}: {value}\n")
     _parsed(META + f"image: a\nfrom: x\nimport:\n- {key}: {value}\n")
     _parsed(META + f"image: a\ndockerfile: D\n{key}: {value}\n")
@@ -118,7 +121,7 @@ def test_any_value_for_a_key(value, key):
         "%YAML 3.0\n---\na: b",
     ],
 )
-def test_odd_texts(text):
+def test_odd_texts(text: str) -> None:
     with contextlib.suppress(UserError):
         parse(META + text)
     with pytest.raises(UserError):

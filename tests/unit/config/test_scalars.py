@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import pytest
 
@@ -40,14 +41,16 @@ from conveyor.config.scalars import go_text, resolve
         ("-", "-"),
     ],
 )
-def test_resolve_as_yaml_v2(text, value):
+def test_resolve_as_yaml_v2(text: str, value: Any) -> None:
     found = resolve(text)
     assert found == value
     assert type(found) is type(value)
 
 
-def test_not_a_number():
-    assert math.isnan(resolve(".nan"))
+def test_not_a_number() -> None:
+    value = resolve(".nan")
+    assert isinstance(value, float)
+    assert math.isnan(value)
 
 
 @pytest.mark.parametrize(
@@ -74,5 +77,5 @@ def test_not_a_number():
         (math.nan, "NaN"),
     ],
 )
-def test_go_text(value, text):
+def test_go_text(value: Any, text: str) -> None:
     assert go_text(value) == text

@@ -1,6 +1,9 @@
+from typing import Any
+
 import pytest
 
 from conveyor.api.errors import UserError
+from conveyor.config.mappings import repository_id
 from conveyor.config.model import (
     Dependency,
     DependencyImport,
@@ -11,18 +14,17 @@ from conveyor.config.model import (
     Mount,
     Shell,
 )
-from conveyor.config.mappings import repository_id
 from conveyor.config.names import has_tag_or_digest
 from conveyor.config.parse import parse
 
 META = "configVersion: 1\nproject: shop\n---\nimage: tool\nfrom: t:1\n---\nartifact: built\nfrom: t:1\n---\n"
 
 
-def _image(body, head="image: a\nfrom: x:1\n"):
+def _image(body: str, head: str = "image: a\nfrom: x:1\n") -> Any:
     return parse(META + head + body).images[-1]
 
 
-def _refused(body, head="image: a\nfrom: x:1\n"):
+def _refused(body: str, head: str = "image: a\nfrom: x:1\n") -> Any:
     with pytest.raises(UserError) as raised:
         parse(META + head + body)
     return raised.value.message
@@ -42,18 +44,19 @@ def _refused(body, head="image: a\nfrom: x:1\n"):
         ("fromArtifact: built", "built", True),
     ],
 )
-def test_base(head, base, internal):
+def test_base(head: str, base: str, internal: Any) -> None:
     image = _image("", f"image: a\n{head}\n")
     assert (image.base, image.base_internal) == (base, internal)
 
 
-def test_own_name_is_judged_per_name():
-    a, b = parse(META + "image: [alpine, b]\nfrom: alpine\n").images[-2:]
+def test_own_name_is_judged_per_name() -> None:
+    images: Any = parse(META + "image: [alpine, b]\nfrom: alpine\n").images
+    a, b = images[-2:]
     assert (a.base, a.base_internal) == ("alpine:latest", False)
     assert (b.base, b.base_internal) == ("alpine", True)
 
 
-def test_simple_values_keep_their_text():
+def test_simple_values_keep_their_text() -> None:
     image = _image(
         "fromCacheVersion: 1.20\ncacheVersion: yes\nfromLatest: on\nfinal: off\ndisableGitAfterPatch: true\n"
     )
@@ -61,7 +64,7 @@ def test_simple_values_keep_their_text():
     assert (image.from_latest, image.final, image.disable_git_after_patch) == (True, False, True)
 
 
-def test_defaults():
+def test_defaults() -> None:
     image = _image("git: ~\nshell: ~\nmount: ~\nimport: ~\ndocker: ~\ndependencies: ~\nfinal: ~\n")
     assert image == _image("")
     assert (image.git, image.shell, image.mounts, image.imports, image.docker) == (
@@ -75,12 +78,12 @@ def test_defaults():
     assert not image.artifact
 
 
-def test_artifact():
+def test_artifact() -> None:
     image = _image("shell: {install: make}\n", "artifact: a\nfrom: x\n")
     assert (image.artifact, image.final) == (True, False)
 
 
-def test_shell():
+def test_shell() -> None:
     image = _image(
         "shell:\n  beforeInstall: one\n  setup: [two, 'three # 3']\n  cacheVersion: 1\n  installCacheVersion: 0.10\n"
     )
@@ -91,7 +94,7 @@ def test_shell():
     )
 
 
-def test_git_paths_are_cleaned_and_local_mappings_come_first():
+def test_git_paths_are_cleaned_and_local_mappings_come_first() -> None:
     image = _image(
         "git:\n"
         "- {url: 'https://example.org/acme/widgets.git', tag: v1.0, to: /w}\n"
@@ -132,11 +135,11 @@ def test_git_paths_are_cleaned_and_local_mappings_come_first():
         ("repo", "repo"),
     ],
 )
-def test_repository_id(url, name):
+def test_repository_id(url: str, name: str) -> None:
     assert repository_id(url) == name
 
 
-def test_automatic_excludes_span_git_and_imports():
+def test_automatic_excludes_span_git_and_imports() -> None:
     image = _image(
         "git:\n- {add: /src, to: /app}\nimport:\n- {image: tool, add: /out, to: /app/lib, after: setup}\n"
         "- {image: tool, add: /o, to: /app/lib/x, after: setup}\n"
@@ -145,7 +148,7 @@ def test_automatic_excludes_span_git_and_imports():
     assert [entry.exclude_paths for entry in image.imports] == [("x",), ()]
 
 
-def test_imports():
+def test_imports() -> None:
     image = _image(
         "import:\n"
         "- {image: tool, add: /out, before: install}\n"
@@ -194,11 +197,11 @@ def test_imports():
         ("a-" * 500 + "!", False),
     ],
 )
-def test_has_tag_or_digest(reference, found):
+def test_has_tag_or_digest(reference: str, found: Any) -> None:
     assert has_tag_or_digest(reference) is found
 
 
-def test_dependencies():
+def test_dependencies() -> None:
     image = _image(
         "dependencies:\n- image: tool\n  before: setup\n  imports:\n"
         "  - {type: ImageName, targetEnv: A}\n  - {type: ImageDigest, targetEnv: B}\n- {from: tool, after: install}\n"
@@ -216,7 +219,7 @@ def test_dependencies():
     )
 
 
-def test_mounts():
+def test_mounts() -> None:
     image = _image(
         "mount:\n- {from: tmp_dir, to: /t/}\n- {from: build_dir, to: /b}\n- {fromPath: ./x/, to: /c}\n"
     )
@@ -252,7 +255,7 @@ def test_mounts():
         ),
     ],
 )
-def test_docker(body, wanted):
+def test_docker(body: str, wanted: Any) -> None:
     assert _image(f"docker: {body}\n").docker == wanted
 
 
@@ -279,12 +282,24 @@ def test_docker(body, wanted):
         ("platform: [linux]\n", "write os/architecture"),
     ],
 )
-def test_mistakes(body, said):
+def test_mistakes(body: str, said: str) -> None:
     assert said in _refused(body)
 
 
-def test_many_overlapping_exports_are_handled():
+def test_many_overlapping_exports_are_handled() -> None:
     body = "git:\n" + "".join(
-        f"- {{to: /a/{'x/' * number}y, includePaths: [b{number}]}}\n" for number in range(290)
+        f"- {{to: /a{'/x' * (number % 90)}, includePaths: [b{number}]}}\n" for number in range(290)
     )
-    assert len(_image(body).git) == 290
+    image = _image(body)
+    assert len(image.git) == 290
+    # Every mapping leaves out what the other ones bring to its directory or below it.
+    assert len(image.git[0].exclude_paths) == 289
+
+
+def test_paths_are_limited() -> None:
+    assert "longer than 1024 characters or 100 levels" in _refused(
+        f"git:\n- {{to: /{'a/' * 200}}}\n"
+    )
+    assert "has a path that is longer" in _refused(
+        f"git:\n- {{to: /a, includePaths: {'a' * 2000}}}\n"
+    )

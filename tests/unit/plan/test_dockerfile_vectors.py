@@ -3,15 +3,26 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 from conveyor.config.model import DockerfileImage
 from conveyor.plan.digest import sha256_args
 from conveyor.plan.dockerfile import BlockPlan, plan_dockerfile
-from conveyor.plan.facts import Answer, BaseImage, BaseImageInfo, ContextChecksum, Facts, FileText, Question
+from conveyor.plan.facts import (
+    Answer,
+    BaseImage,
+    BaseImageInfo,
+    ContextChecksum,
+    Facts,
+    FileText,
+    Question,
+)
 
 VECTORS = Path(__file__).parents[2] / "data" / "werf-digests"
+Vector = dict[str, Any]
 COMMIT = "1" * 40
 GIVEN = {"VERSION": "1.2", "COUNT": "3", "FLAG": "true", "DIR": "sub", "UNUSED": "u"}
 OTHER_BASE = {"BASE": "127.0.0.1:5055/base/tool:1.4"}
@@ -74,11 +85,12 @@ DEPENDENCY_ARGS = {
 }
 
 
-def _load(name: str) -> dict:
-    return json.loads((VECTORS / f"{name}.json").read_text())
+def _load(name: str) -> Vector:
+    vector: Vector = json.loads((VECTORS / f"{name}.json").read_text())
+    return vector
 
 
-def _tree(vector: dict, commit: int) -> dict[str, str]:
+def _tree(vector: Vector, commit: int) -> dict[str, str]:
     """Text files of a commit, by path (first parents only, as these cases are)."""
     entry = vector["commits"][commit]
     tree = _tree(vector, entry["parents"][0]) if entry["parents"] else {}
@@ -88,7 +100,7 @@ def _tree(vector: dict, commit: int) -> dict[str, str]:
     return tree | {path: text for path, text in files.items() if isinstance(text, str)}
 
 
-def _cases() -> list:
+def _cases() -> list[ParameterSet]:
     cases = []
     for name in sorted({vector for vector, _ in IMAGES}):
         vector = _load(name)

@@ -18,9 +18,7 @@ def full(**changes):
         "base": "debian",
         "git": (GitMapping(to="/app"),),
         "shell": Shell(
-            commands={
-                name: ("true",) for name in ("beforeInstall", "install", "beforeSetup", "setup")
-            }
+            commands=dict.fromkeys(("beforeInstall", "install", "beforeSetup", "setup"), ("true",))
         ),
         "docker": DockerInstructions(),
         "imports": tuple(

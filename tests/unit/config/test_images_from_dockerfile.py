@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from conveyor.api.errors import UserError
@@ -7,18 +9,18 @@ from conveyor.config.parse import parse
 META = "configVersion: 1\nproject: shop\n---\nimage: tool\nfrom: t:1\n---\n"
 
 
-def _image(body):
+def _image(body: str) -> Any:
     return parse(META + body).images[-1]
 
 
-def test_defaults():
+def test_defaults() -> None:
     assert _image("image: a\ndockerfile: ./docker//Dockerfile\n") == DockerfileImage(
         name="a", dockerfile="docker/Dockerfile"
     )
     assert _image("image: a\ndockerfile: D\ncontext: .\n").context == ""
 
 
-def test_everything():
+def test_everything() -> None:
     image = _image(
         "image: a\ndockerfile: D\ncontext: app/\ntarget: prod\nfinal: false\nstaged: true\ncacheVersion: 3\n"
         "args: {VERSION: 1.20, COUNT: 3, FLAG: yes, TEXT: '1.20', EMPTY: ''}\naddHost: db:10.0.0.1\nnetwork: host\n"
@@ -43,7 +45,7 @@ def test_everything():
     )
 
 
-def test_several_names():
+def test_several_names() -> None:
     assert [image.name for image in parse(META + "image: [a, b]\ndockerfile: D\n").images] == [
         "tool",
         "a",
@@ -65,7 +67,7 @@ def test_several_names():
         ),
     ],
 )
-def test_mistakes(body, said):
+def test_mistakes(body: str, said: str) -> None:
     with pytest.raises(UserError) as raised:
         parse(META + body)
     assert said in raised.value.message

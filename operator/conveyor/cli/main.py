@@ -18,12 +18,7 @@ from conveyor.shell.settings import Settings
 def cli() -> None:
     """Build container images stage by stage on Kubernetes, the way werf does.
 
-    Most people need no command line: kubectl apply an ImageBuild and watch it.
-
-    \b
-    conveyor watch app          follow a build until it is ready
-    conveyor plan --git DIR     what would be built, without a cluster
-    conveyor operator           run the operator (what the chart does)
+    Most people need no command line: kubectl apply an ImageBuild, and kubectl get ib.
     """
 
 
@@ -37,6 +32,17 @@ def run_operator() -> None:
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     run(settings)
+
+
+@cli.command("watch")
+@click.argument("name")
+@click.option("-n", "--namespace", default="default", show_default=True)
+@click.option("--timeout", default=3600.0, show_default=True, help="Seconds to wait at most.")
+def watch(name: str, namespace: str, timeout: float) -> None:
+    """Follow the ImageBuild NAME until it is ready (exit code 0) or has failed (1)."""
+    from conveyor.cli.watch import follow  # noqa: PLC0415 - keeps --help fast
+
+    sys.exit(follow(namespace, name, timeout=timeout))
 
 
 @cli.command("crd")

@@ -1,0 +1,23 @@
+#!/bin/bash
+# Build the operator's image and helm install or upgrade it on the cluster of `make cluster`.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+eval "$(python3 hack/cluster.py env)"
+started=$SECONDS
+echo "· building the operator's image"
+image=$(hack/image.sh | tail -1)
+digest=$(curl -fsSI -H 'Accept: application/vnd.docker.distribution.manifest.v2+json' \
+    "http://${image%%/*}/v2/$(basename "${image%:*}")/manifests/${image##*:}" | tr -d '\r' |
+    awk 'tolower($1) == "docker-content-digest:" {print $2}')
+for name in default demo; do
+    kubectl get namespace "$name" >/dev/null 2>&1 || kubectl create namespace "$name" >/dev/null
+done
+echo "· helm upgrade --install conveyor (${image%:*}@${digest:0:19}…)"
+helm upgrade --install conveyor charts/conveyor --namespace conveyor-system --create-namespace --wait --timeout 3m \
+    --set image.repository="${image%:*}" --set image.digest="$digest" \
+    --set "registry.insecure={$CONVEYOR_REGISTRY,$CONVEYOR_REGISTRY_AUTH,$CONVEYOR_REGISTRY_READONLY}" \
+    --set "registry.mirrors.docker\.io=http://$CONVEYOR_REGISTRY" \
+    --set caBundle.pem="${CONVEYOR_CA_PEM:-}" \
+    --set credentialNamespaces="{default,demo}" \
+    "$@" >build/helm.log 2>&1 || { tail -20 build/helm.log >&2; exit 1; }
+echo "· installed in $((SECONDS - started)) s"

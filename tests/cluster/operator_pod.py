@@ -1,0 +1,91 @@
+"""The operator's own pod: its log, its end, its successor.
+
+In: the cluster. Out: what it logged, whether it ever crashed, and a real SIGKILL.
+"""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tests.cluster.kube import CORE, LEASES, Json, Kube, eventually
+
+NAMESPACE = "conveyor-system"
+SERVICE_ACCOUNT = "conveyor"
+_SELECTOR = "app.kubernetes.io/name=conveyor,app.kubernetes.io/component=operator"
+_SIGKILL = 137
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorPod:
+    """The pods of the operator's Deployment."""
+
+    kube: Kube
+
+    def pods(self) -> list[Json]:
+        """Those that are not going away."""
+        found = self.kube.list(f"{CORE}/namespaces/{NAMESPACE}/pods", selector=_SELECTOR)
+        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+    def log(self, tail: int = 0) -> str:
+        """What the living pods logged."""
+        return "".join(
+            self.kube.log(NAMESPACE, pod["metadata"]["name"], "operator", tail=tail)
+            for pod in self.pods()
+        )
+
+    def defects(self, namespace: str, build: str) -> list[str]:
+        """Logged failures of the reconcile of one build: there must be none, whatever the user wrote."""
+        return [
+            str(line.get("exc_info", line))
+            for line in self._lines()
+            if line.get("level") == "ERROR"
+            and (line.get("namespace"), line.get("build")) == (namespace, build)
+        ]
+
+    def crashes(self) -> list[str]:
+        """Ends of operator containers that were no SIGKILL of ours."""
+        return [
+            f"{pod['metadata']['name']}: {ended}"
+            for pod in self.pods()
+            for status in pod["status"].get("containerStatuses") or []
+            if (ended := (status.get("lastState") or {}).get("terminated"))
+            and (ended["exitCode"] != _SIGKILL or ended.get("reason") == "OOMKilled")
+        ]
+
+    def kill(self) -> None:
+        """SIGKILL the process, and let a new pod take over at once instead of after the kubelet's back-off."""
+        for pod in self.pods():
+            for status in pod["status"].get("containerStatuses") or []:
+                if "running" in status["state"]:
+                    _sigkill(pod["spec"]["nodeName"], status["containerID"])
+            name = pod["metadata"]["name"]
+            self.kube.delete(f"{CORE}/namespaces/{NAMESPACE}/pods/{name}", grace=0)
+
+    def wait_leading(self, seconds: float = 90) -> None:
+        """Wait until a living pod holds the leader's Lease."""
+        eventually("an operator leads", seconds, self._leads)
+
+    def _leads(self) -> bool:
+        lease = self.kube.get(f"{LEASES}/namespaces/{NAMESPACE}/leases/conveyor-leader")
+        holder = lease["spec"].get("holderIdentity") if lease else None
+        return holder in {pod["metadata"]["name"] for pod in self.pods()}
+
+    def _lines(self) -> Iterator[Json]:
+        for line in self.log().splitlines():
+            try:
+                found = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(found, dict):
+                yield found
+
+
+def _sigkill(node: str, container: str) -> None:
+    """Only the node's own tool reaches the process: inside the container nobody may signal process 1 with 9."""
+    ident = container.removeprefix("containerd://")
+    command = ["docker", "exec", node, "ctr", "-n", "k8s.io", "tasks", "kill", "-s", "SIGKILL"]
+    done = subprocess.run(  # noqa: S603 - our own arguments
+        [*command, ident], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0 or "not found" in done.stderr, done.stderr

@@ -1,0 +1,430 @@
+"""A cluster, a registry and other builders, small enough to be tried thousands of times.
+
+In: a project (images, their bases and kinds of stages), a seed and how much may go wrong. Out: `World`, which plans as
+the planner does, performs the decisions and moves on by chance. It checks what must hold at any time, above all that a
+published stage has exactly the layers of the image that its commands ran on, and its own.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from random import Random
+from typing import assert_never
+
+from tests.unit.jobs.values import (
+    EXTERNAL,
+    METADATA,
+    NOW,
+    OWNER,
+    RUN,
+    copying,
+    digest,
+    importing,
+    layer,
+    sha,
+)
+
+from conveyor.api.names import Reason
+from conveyor.jobs import exports
+from conveyor.jobs.decide import (
+    Action,
+    Decision,
+    PublishStage,
+    RecordExport,
+    Situation,
+    StartJob,
+    StopJob,
+    decide,
+)
+from conveyor.jobs.model import (
+    Bundle,
+    Export,
+    ExportResult,
+    Failure,
+    JobPhase,
+    ObservedJob,
+    RunResult,
+    StageResult,
+)
+from conveyor.plan.facts import ContentDigest, ImportChecksum, StageDesc, StageID
+from conveyor.plan.model import (
+    Base,
+    BuildPlan,
+    ImageBase,
+    PlannedImage,
+    PlannedStage,
+    PreviousStage,
+    StageState,
+    StageWork,
+)
+
+DEBIAN = (sha("debian"),)
+STEP = timedelta(seconds=20)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageSpec:
+    """One image: `base` and `source` are indexes of earlier images, None for an external base and for no import."""
+
+    kinds: tuple[str, ...]
+    base: int | None = None
+    source: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Luck:
+    """What may go wrong.
+
+    Attributes:
+        faults: Evictions and deleted Jobs, in all.
+        rivals: Stages that other builders store first, in all.
+        fatal: Every n-th stage's commands fail; 0 for none.
+        forgetful: The operator may restart between any two looks and lose what couriers reported.
+        empty: Runs may change nothing.
+    """
+
+    faults: int = 0
+    rivals: int = 0
+    fatal: int = 0
+    forgetful: bool = False
+    empty: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class SimJob:
+    """A Job as it really is."""
+
+    name: str
+    stages: tuple[str, ...]
+    attempt: int
+    parent: str
+    below: tuple[str, ...]
+    exports: dict[str, Export]
+    created: datetime
+    runs: list[RunResult] = field(default_factory=list)
+    exported: dict[str, ExportResult] = field(default_factory=dict)
+    failure: Failure | None = None
+    finished: datetime | None = None
+    deleting: bool = False
+
+    def layers_before(self, run: int) -> tuple[str, ...]:
+        """The layers that this run finds below itself."""
+        made = (one.digest for result in self.runs[:run] for one in result.changed)
+        return self.below + tuple(made)
+
+
+class World:
+    """Everything outside of the operator."""
+
+    def __init__(self, project: tuple[ImageSpec, ...], luck: Luck, seed: int) -> None:
+        self.project = project
+        self.luck = luck
+        self.random = Random(seed)  # noqa: S311 - a simulation
+        self.now = NOW
+        self.stored: dict[str, StageDesc] = {}
+        self.records: dict[str, Bundle] = {}
+        self.jobs: dict[str, SimJob] = {}
+        self.good_runs: Counter[str] = Counter()
+        self.faults = luck.faults
+        self.rivals = luck.rivals
+        self.serial = 0
+
+    # --- the planner --------------------------------------------------------------------------------------------------
+
+    def plan(self) -> BuildPlan:
+        """What the planner says now."""
+        images: list[PlannedImage] = []
+        for index, spec in enumerate(self.project):
+            images.append(self._image(index, spec, images))
+        sets = tuple((one.name,) for one in images)
+        return BuildPlan(project="shop", sets=sets, images=tuple(images))
+
+    def _image(self, index: int, spec: ImageSpec, images: list[PlannedImage]) -> PlannedImage:
+        below = None if spec.base is None else images[spec.base].stages[-1]
+        stages: list[PlannedStage] = []
+        for number, kind in enumerate(spec.kinds):
+            base: Base = PreviousStage()
+            if number == 0:
+                base = EXTERNAL if spec.base is None else ImageBase(image=images[spec.base].name)
+            stage = self._stage(index, number, kind, base, below, images)
+            stages.append(stage)
+            below = stage
+        needs = {one for one in (spec.base, spec.source) if one is not None}
+        return PlannedImage(
+            name=f"i{index}",
+            stages=tuple(stages),
+            depends_on=tuple(images[one].name for one in sorted(needs)),
+        )
+
+    def _stage(
+        self,
+        index: int,
+        number: int,
+        kind: str,
+        base: Base,
+        below: PlannedStage | None,
+        images: list[PlannedImage],
+    ) -> PlannedStage:
+        work = METADATA if kind == "config" else StageWork(commands=("make",))
+        known = below is None or below.digest is not None
+        source = self.project[index].source
+        checksum = ""
+        if kind == "import" and source is not None:
+            last = images[source].stages[-1]
+            source_id = (str(last.digest) + "0" * 8) if last.digest else ""
+            work = StageWork(imports=(importing(images[source].name, source_id=source_id),))
+            record = self.records.get(f"import-metadata-{source_id}")
+            known = known and record is not None
+            checksum = record.checksum if record else ""
+        if kind == "copy" and source is not None:
+            work = copying(images[source].name)
+            checksum = str(images[source].stages[-1].digest)
+            known = known and images[source].stages[-1].digest is not None
+        key = f"{below.digest if below else ''}/{number}/{kind}/{checksum}"
+        identity = digest(key) if known else None
+        stored = self.stored.get(str(identity))
+        state = StageState.UNKNOWN if not known else StageState.TO_BUILD
+        return PlannedStage(
+            image=f"i{index}",
+            name=f"s{number}",
+            state=StageState.CACHED if stored else state,
+            base=base,
+            work=work,
+            digest=identity,
+            content_digest=ContentDigest(identity) if identity else None,
+            stored=stored,
+            question=None if known else ImportChecksum(id="", source_image=""),
+        )
+
+    def fatal(self, stage: str) -> bool:
+        """Whether this stage's commands fail, always."""
+        return bool(self.luck.fatal) and int(stage[:8], 16) % self.luck.fatal == 0
+
+    # --- what the operator sees and does ------------------------------------------------------------------------------
+
+    def observed(self) -> tuple[ObservedJob, ...]:
+        """All Jobs; what a live one reported over HTTP may be forgotten."""
+        return tuple(self._observed(one) for one in self.jobs.values())
+
+    def _observed(self, sim: SimJob) -> ObservedJob:
+        forgotten = not sim.finished and self.luck.forgetful and self.random.random() < 0.5
+        result = StageResult(runs=tuple(sim.runs), exports=dict(sim.exported), failure=sim.failure)
+        running = JobPhase.RUNNING if self.random.random() < 0.5 else JobPhase.PENDING
+        return ObservedJob(
+            name=sim.name,
+            uid=f"uid {sim.name}",
+            owner_uid=OWNER,
+            run_id=RUN,
+            attempt=sim.attempt,
+            digests=sim.stages,
+            parent=sim.parent,
+            exports={local: export.key for local, export in sim.exports.items()},
+            phase=JobPhase.ENDED if sim.finished else running,
+            created_at=sim.created.isoformat(),
+            finished_at=sim.finished.isoformat() if sim.finished else "",
+            result=StageResult() if forgotten else result,
+            deleting=sim.deleting,
+        )
+
+    def live(self) -> list[SimJob]:
+        """Jobs whose pods may still run."""
+        return [one for one in self.jobs.values() if not one.finished]
+
+    def look(self, *, fuse: bool, limit: int, retry_limit: int) -> Decision:
+        """One look of an operator that has just been started: nothing but the world counts."""
+        situation = Situation(
+            plan=self.plan(),
+            jobs=self.observed(),
+            bundles=dict(self.records),
+            owner_uid=OWNER,
+            run_id=RUN,
+            fuse=fuse,
+            slots=max(0, limit - len(self.live())),
+            retry_limit=retry_limit,
+            started_at=NOW,
+            now=self.now,
+        )
+        decision = decide(situation)
+        assert decide(situation) == decision
+        assert decide(replace(situation, slots=0)).failures == decision.failures
+        starts = [action for action in decision.actions if isinstance(action, StartJob)]
+        assert len(starts) <= situation.slots
+        for action in decision.actions:
+            self.perform(situation.plan, action)
+        return decision
+
+    def perform(self, plan: BuildPlan, action: Action) -> None:
+        """Do what was decided."""
+        match action:
+            case StartJob():
+                self._start(plan, action)
+            case PublishStage():
+                self._publish(plan, action)
+            case RecordExport():
+                self._record(plan, action)
+            case StopJob():
+                sim = self.jobs[action.job.name]
+                assert not sim.finished
+                sim.deleting = True
+            case _:
+                assert_never(action)
+
+    def _below(self, plan: BuildPlan, stage: PlannedStage) -> StageDesc | None:
+        image = plan.image(stage.image)
+        at = image.stages.index(stage)
+        if at:
+            found = self.stored.get(str(image.stages[at - 1].digest))
+            assert found, "a stage is looked at when its parent is stored"
+            return found
+        if isinstance(stage.base, ImageBase):
+            found = self.stored.get(str(plan.image(stage.base.image).stages[-1].digest))
+            assert found, "a stage is looked at when its base is stored"
+            return found
+        return None
+
+    def _start(self, plan: BuildPlan, action: StartJob) -> None:
+        stages = tuple(str(stage.digest) for stage in action.stages)
+        claim = stages[0] if stages else action.exports[0].key
+        name = f"{claim}-{action.attempt}"
+        assert name not in self.jobs, "the name is taken"
+        if action.stages:
+            below = self._below(plan, action.stages[0])
+            needed = [x for stage in action.stages for x in exports.exports_of(stage, plan)]
+            assert all(export.key in self.records for export in needed), "not all inputs are there"
+        else:
+            below = self._source(plan, action.exports[0])
+        layers = below.layers if below else DEBIAN
+        for other in self.live():
+            assert not self._same(other, stages, claim, layers), f"{other.name} builds it already"
+        self.jobs[name] = SimJob(
+            name=name,
+            stages=stages,
+            attempt=action.attempt,
+            parent=below.manifest_digest if below else sha("debian"),
+            below=layers,
+            exports={f"e{number}": export for number, export in enumerate(action.exports)},
+            created=self.now,
+        )
+
+    def _source(self, plan: BuildPlan, export: Export) -> StageDesc | None:
+        return exports.source_stage(export, plan).stored
+
+    def _same(
+        self, other: SimJob, stages: tuple[str, ...], claim: str, layers: tuple[str, ...]
+    ) -> bool:
+        """Whether a live Job already does the very same."""
+        if other.deleting:
+            return False
+        if not stages:
+            return not other.stages and other.name.startswith(claim) and other.below == layers
+        if stages[0] not in other.stages:
+            return False
+        run = other.stages.index(stages[0])
+        return len(other.runs) >= run and other.layers_before(run) == layers
+
+    def _publish(self, plan: BuildPlan, action: PublishStage) -> None:
+        key = str(action.stage.digest)
+        if key in self.stored:
+            return  # two images share the stage, or somebody was faster: ours is discarded
+        below = self._below(plan, action.stage)
+        layers = below.layers if below else DEBIAN
+        if action.job is not None and action.result is not None:
+            sim = self.jobs[action.job.name]
+            assert sim.stages[action.run] == key
+            assert sim.layers_before(action.run) == layers, "built on another image"
+            assert sim.runs[action.run] == action.result
+            layers += tuple(one.digest for one in action.result.changed)
+        self._store(key, layers)
+
+    def _store(self, key: str, layers: tuple[str, ...]) -> None:
+        assert key not in self.stored
+        self.serial += 1
+        self.stored[key] = StageDesc(
+            id=StageID(digest=digest(key), timestamp=1_700_000_000_000 + self.serial),
+            manifest_digest=sha(f"manifest {key} {layers}"),
+            labels={},
+            layers=layers,
+        )
+
+    def _record(self, plan: BuildPlan, action: RecordExport) -> None:
+        source = self._source(plan, action.export)
+        assert source is not None
+        self.records[action.export.key] = Bundle(
+            layer=action.result.layer,
+            checksum=action.result.checksum,
+            source_stage_id=str(source.id),
+        )
+
+    # --- chance -------------------------------------------------------------------------------------------------------
+
+    def move(self) -> None:
+        """Let some time pass."""
+        self.now += STEP
+        for sim in list(self.jobs.values()):
+            if sim.deleting:
+                del self.jobs[sim.name]
+            elif not sim.finished and self.random.random() < 0.8:
+                self._advance(sim)
+        if self.rivals and self.random.random() < 0.3:
+            self._rival()
+
+    def _advance(self, sim: SimJob) -> None:
+        if self.faults and self.random.random() < 0.2:
+            self.faults -= 1
+            if self.random.random() < 0.3:
+                del self.jobs[sim.name]
+            else:
+                self._end(sim, Reason.STAGE_EVICTED, final=False)
+            return
+        if len(sim.runs) < len(sim.stages):
+            self._run(sim)
+            return
+        for local, export in sim.exports.items():
+            if local not in sim.exported:
+                self.serial += 1
+                checksum = f"{int(export.key[-8:], 16):032x}" if export.checksum_id else ""
+                sim.exported[local] = ExportResult(
+                    layer=layer(f"files {self.serial}"), checksum=checksum
+                )
+                return
+        sim.finished = self.now
+
+    def _run(self, sim: SimJob) -> None:
+        key = sim.stages[len(sim.runs)]
+        if self.fatal(key):
+            self._end(sim, Reason.STAGE_FAILED, final=True)
+            return
+        self.good_runs[key] += 1
+        self.serial += 1
+        made = self.random.choice((0, 1, 2)) if self.luck.empty else 1
+        layers = tuple(layer(f"layer {self.serial} {number}") for number in range(made))
+        sim.runs.append(RunResult(layers=layers))
+
+    def _end(self, sim: SimJob, reason: Reason, *, final: bool) -> None:
+        sim.failure = Failure(reason=reason, message="it ended", final=final, run=len(sim.runs))
+        sim.finished = self.now
+
+    def _rival(self) -> None:
+        """Another builder, with the same plan, stores a stage."""
+        plan = self.plan()
+        fronts = [front for image in plan.images if (front := self._frontier(plan, image))]
+        if not fronts:
+            return
+        stage = self.random.choice(fronts)
+        below = self._below(plan, stage)
+        self.rivals -= 1
+        self.serial += 1
+        theirs = (sha(f"theirs {self.serial}"),)
+        self._store(str(stage.digest), (below.layers if below else DEBIAN) + theirs)
+
+    def _frontier(self, plan: BuildPlan, image: PlannedImage) -> PlannedStage | None:
+        """The stage of an image that can be built now."""
+        base = image.stages[0].base
+        if isinstance(base, ImageBase) and not plan.image(base.image).ready:
+            return None
+        for stage in image.stages:
+            if stage.state is StageState.TO_BUILD:
+                return None if self.fatal(str(stage.digest)) else stage
+            if stage.state is StageState.UNKNOWN:
+                return None
+        return None
