@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
+import aiohttp
+
 from conveyor.adapters.cluster import LEASES, ApiError, Cluster
 from conveyor.api.errors import NotYet
 from conveyor.api.names import LABEL_MANAGED_BY, MANAGED_BY, Reason
@@ -23,6 +25,8 @@ _POLL: Final = 0.5
 _PATIENCE: Final = 60.0
 
 Json = dict[str, Any]
+
+_OUTAGES: Final = (ApiError, aiohttp.ClientError, OSError, TimeoutError)
 
 log = logging.getLogger(__name__)
 
@@ -71,9 +75,10 @@ class LockManager:
     async def _acquire(self, name: str, clock: Callable[[], float]) -> Lock:
         started, seen = clock(), ("", 0.0)
         while clock() - started < _PATIENCE:
+            asked = clock()  # others count from when it was written, not from when we hear of it
             lease = await self._create(name)
             if lease is not None:
-                return Lock(lease, clock())
+                return Lock(lease, asked)
             current = await self._cluster.get(LEASES, "leases", self._namespace, name)
             if current is None:
                 continue
@@ -81,9 +86,10 @@ class LockManager:
             if seen[0] != version:
                 seen = (version, clock())
             if self._mine(current) or clock() - seen[1] >= _duration(current):
+                asked = clock()
                 lease = await self._take(name, current)
                 if lease is not None:
-                    return Lock(lease, clock())
+                    return Lock(lease, asked)
             await asyncio.sleep(_POLL)
         raise NotYet(Reason.LOCK_LOST, f"Lease {name} is held by somebody else", after=5.0)
 
@@ -123,23 +129,28 @@ class LockManager:
     async def _renew(self, name: str, lock: Lock, clock: Callable[[], float]) -> None:
         while True:
             await asyncio.sleep(_RENEW)
+            asked = clock()
             try:
                 lease = await self._take(name, lock.lease)
-            except (ApiError, OSError) as error:
+            except _OUTAGES as error:
                 log.warning("Lease %s was not renewed: %s", name, error)
                 continue
             if lease is None:
                 lock.lost = True
                 return
-            lock.lease, lock.renewed = lease, clock()
+            lock.lease, lock.renewed = lease, asked
 
     async def _release(self, name: str, lock: Lock) -> None:
         """Delete it, but only if it is still the very version that we hold."""
-        if not lock.lost:
-            version = lock.lease["metadata"]["resourceVersion"]
+        if lock.lost:
+            return
+        version = lock.lease["metadata"]["resourceVersion"]
+        try:
             await self._cluster.delete(
                 LEASES, "leases", self._namespace, name, resourceVersion=version
             )
+        except _OUTAGES as error:
+            log.warning("Lease %s was not released and will expire: %s", name, error)
 
 
 def _duration(lease: Json) -> float:

@@ -24,7 +24,11 @@ from conveyor.adapters.oci import (
 )
 from conveyor.adapters.oci_ref import ImageRef, OciFormatError
 from conveyor.adapters.registry import RegistryClient
-from conveyor.adapters.registry_errors import NotFoundError
+from conveyor.adapters.registry_errors import (
+    DigestMismatchError,
+    NotFoundError,
+    UnexpectedReplyError,
+)
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
 from conveyor.jobs.model import Bundle, ExportResult, LayerRef, ParentImage
@@ -119,7 +123,7 @@ class StagesStorage:
         """What is stored under a stage id; None when it vanished or cannot be read as an image."""
         try:
             stored = await self._tagged(str(stage_id))
-        except (NotFoundError, OciFormatError):
+        except (NotFoundError, OciFormatError, UnexpectedReplyError, DigestMismatchError):
             return None
         return StageDesc(
             id=stage_id,
@@ -209,13 +213,14 @@ class StagesStorage:
             stored = await self._tagged(key, fresh=True)
         except NotFoundError:
             return None
-        if not stored.manifest.layers:
+        diff_ids = diff_ids_of(stored.config)
+        if not stored.manifest.layers or not diff_ids:
             return None
         layer, labels = stored.manifest.layers[-1], labels_of(stored.config)
         return Bundle(
             layer=LayerRef(
                 digest=layer.digest,
-                diff_id=stored.config["rootfs"]["diff_ids"][-1],
+                diff_id=diff_ids[-1],
                 size=layer.size,
             ),
             checksum=labels.get("checksum", ""),
@@ -321,6 +326,13 @@ def labels_of(config: Config) -> Mapping[str, str]:
     if not isinstance(labels, Mapping):
         return {}
     return {str(key): str(value) for key, value in labels.items()}
+
+
+def diff_ids_of(config: Config) -> list[str]:
+    """Layer ids of an image config; [] when it is no image's."""
+    rootfs = config.get("rootfs")
+    diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, Mapping) else None
+    return [str(diff_id) for diff_id in diff_ids] if isinstance(diff_ids, list) else []
 
 
 def _descriptor(layer: Mapping[str, object]) -> Descriptor:

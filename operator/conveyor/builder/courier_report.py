@@ -1,4 +1,4 @@
-"""What the courier says: a line and a call for every run, and one StageResult at the end.
+"""What the courier says: a line and a call after every run, and one StageResult at the end.
 
 In: pushed blobs, exports, a failure. Out: JSON. The termination message of a container holds 4096 bytes:
 a failure's long texts are cut to fit, a result that is too long by itself goes into a blob and only
@@ -73,7 +73,7 @@ class StageResult:
 
 
 def run_report(run: int, layers: tuple[PushedBlob | None, ...]) -> bytes:
-    """The callback's body and the line on stdout for one run."""
+    """The line on stdout for one run."""
     return compact({"version": 1, "run": run, "layers": _layers(layers)})
 
 

@@ -57,8 +57,6 @@ class Courier:
         """
         inputs = InputProvider(self._task, self._exchange, self._registry).provide(first)
         await _until_second(inputs, self._collect())
-        if self._calls:
-            await asyncio.wait(self._calls)
 
     async def _collect(self) -> None:
         for run in range(self._task.runs):
@@ -105,13 +103,23 @@ class Courier:
     async def _deliver(self, run: int) -> None:
         layers = tuple(await asyncio.gather(*map(self._layer, self._layers(run))))
         self.result.runs.append(layers)
-        report = courier_report.run_report(run, layers)
-        if self._task.callback_url is not None:
-            call = asyncio.create_task(self._call_back(report))
-            self._calls.add(call)
-            call.add_done_callback(self._calls.discard)
-        sys.stdout.buffer.write(report + b"\n")
+        self.report()
+        sys.stdout.buffer.write(courier_report.run_report(run, layers) + b"\n")
         sys.stdout.buffer.flush()
+
+    def report(self) -> None:
+        """Tell the operator everything so far, without waiting for its answer."""
+        if self._task.callback_url is None:
+            return
+        body = courier_report.compact(courier_report.result_json(self.result))
+        call = asyncio.create_task(self._call_back(body))
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+
+    async def reported(self) -> None:
+        """Wait until every report has arrived or was given up."""
+        if self._calls:
+            await asyncio.wait(self._calls)
 
     def _layers(self, run: int) -> list[object]:
         layers = self._exchange.read_output(f"{run}.json").get("layers")
@@ -214,6 +222,9 @@ async def carry_out(
         async with RegistryClient(credentials_of(task.docker_configs), options) as registry:
             courier = Courier(task, exchange, registry)
             code = await _guarded(courier, first, exchange)
+            if courier.result.failure or courier.result.exports:
+                courier.report()
+            await courier.reported()
             store(await _message(courier.result, registry, task))
             return code
     except Exception as error:  # whatever it is, the operator must hear of it

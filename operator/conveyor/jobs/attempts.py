@@ -100,9 +100,10 @@ def _exhausted(failure: Failure, tries: int) -> Failure:
 
 def patience_left(job: ObservedJob, now: datetime) -> float | None:
     """Seconds until a waiting Job counts as failed; None when it waits for nothing that is wrong."""
-    if job.waiting_reason is None or not job.created_at:
+    since = job.started_at or job.created_at  # a node took it, or it still looks for one
+    if job.waiting_reason is None or not since:
         return None
-    waited = (now - datetime.fromisoformat(job.created_at)).total_seconds()
+    waited = (now - datetime.fromisoformat(since)).total_seconds()
     return _PATIENCE.get(job.waiting_reason, 60.0) - waited
 
 

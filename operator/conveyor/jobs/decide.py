@@ -15,11 +15,10 @@ from datetime import datetime, timedelta
 
 from conveyor.api.names import Reason
 from conveyor.api.v1alpha1 import StageState as ViewState
-from conveyor.jobs import exports
+from conveyor.jobs import exports, lineage
 from conveyor.jobs.attempts import Attempts, attempts_of, patience_left, stuck
 from conveyor.jobs.model import Bundle, Export, ExportResult, Failure, ObservedJob, RunResult
 from conveyor.jobs.work import needs_pod
-from conveyor.plan.facts import StageDesc
 from conveyor.plan.model import BuildPlan, ImageBase, PlannedImage, PlannedStage, StageState
 
 
@@ -274,25 +273,16 @@ def _exporting_jobs(situation: Situation, export: Export) -> tuple[ObservedJob, 
     if export.external:
         return tuple(job for job in jobs if not job.digests)
     stored = exports.source_stage(export, situation.plan).stored
-    if stored is None:
-        return ()
+    image = situation.plan.image(export.source)
     return tuple(
         job
         for job in jobs
-        if (job.parent == stored.manifest_digest if not job.digests else _built(job, stored.layers))
+        if (
+            lineage.built_image(situation.plan, image, job)
+            if job.digests
+            else stored is not None and job.parent == stored.manifest_digest
+        )
     )
-
-
-def _built(job: ObservedJob, layers: tuple[str, ...]) -> bool:
-    """Whether the image with these layers is what the Job's last run made; a run that is not reported yet may be."""
-    if len(job.result.runs) < len(job.digests):
-        return job.result.failure is None
-    return _ends_with(layers, job.result.runs)
-
-
-def _ends_with(layers: tuple[str, ...], runs: tuple[RunResult, ...]) -> bool:
-    made = tuple(layer.digest for run in runs for layer in run.changed)
-    return not made or layers[-len(made) :] == made
 
 
 def _export_result(job: ObservedJob, export: Export) -> ExportResult | None:
@@ -308,7 +298,9 @@ def _export_result(job: ObservedJob, export: Export) -> ExportResult | None:
 def _decide_job(draft: _Draft, image: PlannedImage, index: int) -> StageView:
     situation, stage = draft.situation, image.stages[index]
     usable = tuple(
-        job for job in _jobs_of(situation, stage) if _on_parent(situation, job, image, index)
+        job
+        for job in _jobs_of(situation, stage)
+        if lineage.builds(situation.plan, image, index, job)
     )
     for job in usable:
         run = job.digests.index(str(stage.digest))
@@ -327,22 +319,6 @@ def _decide_job(draft: _Draft, image: PlannedImage, index: int) -> StageView:
 
 def _jobs_of(situation: Situation, stage: PlannedStage) -> tuple[ObservedJob, ...]:
     return tuple(job for job in situation.jobs if stage.digest in job.digests and not job.deleting)
-
-
-def _on_parent(situation: Situation, job: ObservedJob, image: PlannedImage, index: int) -> bool:
-    """Whether the Job builds this stage on the parent that is stored now."""
-    run = job.digests.index(str(image.stages[index].digest))
-    parent = _stored_parent(situation.plan, image, index)
-    if run == 0:
-        return parent is None or job.parent == parent.manifest_digest
-    return parent is not None and _ends_with(parent.layers, job.result.runs[:run])
-
-
-def _stored_parent(plan: BuildPlan, image: PlannedImage, index: int) -> StageDesc | None:
-    if index:
-        return image.stages[index - 1].stored
-    base = image.stages[0].base
-    return plan.image(base.image).stages[-1].stored if isinstance(base, ImageBase) else None
 
 
 def _chain(situation: Situation, image: PlannedImage, index: int) -> tuple[PlannedStage, ...]:
@@ -430,8 +406,18 @@ def _backoff(attempts: Attempts, now: datetime) -> float:
 
 def _abandoned(situation: Situation) -> Iterator[StopJob]:
     """Our own live Jobs that build nothing of the plan any more (spec changed, intermediate stage discarded)."""
-    wanted = {str(stage.digest) for image in situation.plan.images for stage in image.stages}
     for job in situation.jobs:
         mine = job.owner_uid == situation.owner_uid and not job.deleting
-        if mine and job.digests and not job.ended and not wanted.intersection(job.digests):
+        if mine and job.digests and not job.ended and not _wanted(situation, job):
             yield StopJob(job=job, why="the plan has changed")
+
+
+def _wanted(situation: Situation, job: ObservedJob) -> bool:
+    plan = situation.plan
+    builds = any(
+        lineage.builds(plan, image, index, job)
+        for image in plan.images
+        for index, stage in enumerate(image.stages)
+        if stage.state is not StageState.CACHED and stage.digest in job.digests
+    )
+    return builds or not situation.bundles.keys() >= set(job.exports.values())

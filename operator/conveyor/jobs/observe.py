@@ -6,41 +6,20 @@ and why it waits. The courier's termination message is the source of truth; a re
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from conveyor.api import names
 from conveyor.api.names import Reason
-from conveyor.jobs.model import (
-    ExportResult,
-    Failure,
-    JobPhase,
-    LayerRef,
-    ObservedJob,
-    RunResult,
-    StageResult,
-)
+from conveyor.jobs.model import Failure, JobPhase, ObservedJob, StageResult
+from conveyor.jobs.result import parse_result, result_digest
+
+__all__ = ["observe", "parse_result", "result_blob"]
 
 Json = Mapping[str, Any]
 
 _PULL_REASONS: Final = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
 _CONFIG_REASONS: Final = ("CreateContainerConfigError", "CreateContainerError")
-_INFRASTRUCTURE: Final = frozenset(
-    {
-        "GitUnreachable",
-        "RegistryUnreachable",
-        "StageDied",
-        "StageNeverStarted",
-        "Internal",
-        "CourierFailed",
-    }
-)
-_REASONS: Final = {
-    "GitUnreachable": Reason.GIT_REMOTE_UNREACHABLE,
-    "GitAuthFailed": Reason.GIT_AUTH_FAILED,
-    "CommitNotFound": Reason.GIT_REVISION_NOT_FOUND,
-    "RegistryDenied": Reason.PUSH_FAILED,
-    "RegistryUnreachable": Reason.REGISTRY_UNREACHABLE,
-}
 
 
 def observe(
@@ -55,10 +34,9 @@ def observe(
     meta = job["metadata"]
     notes = meta.get("annotations") or {}
     result = _merge(reported or StageResult(), _terminated_result(pod))
-    phase = _phase(job, pod)
-    if phase is JobPhase.ENDED and result.failure is None and not _complete(notes, result):
-        failure = _death(job, pod)
-        result = StageResult(runs=result.runs, exports=result.exports, failure=failure)
+    phase = JobPhase.ENDED if result.failure else _phase(job, pod)
+    if phase is JobPhase.ENDED and not _complete(notes, result):
+        result = replace(result, failure=_cause(job, pod, result.failure))
     reason, waiting = _waiting(pod, refusal) if phase is not JobPhase.ENDED else (None, "")
     digests = notes.get(names.ANNOTATION_DIGESTS, "")
     return ObservedJob(
@@ -81,50 +59,9 @@ def observe(
     )
 
 
-def parse_result(text: str) -> StageResult | None:
-    """Read a courier's StageResult JSON (termination message or HTTP report); None when it is not one."""
-    try:
-        data = json.loads(text)
-        return StageResult(
-            runs=tuple(_run(run) for run in data.get("runs") or []),
-            exports={key: _export(value) for key, value in (data.get("exports") or {}).items()},
-            failure=_failure(data["failure"]) if data.get("failure") else None,
-        )
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
-
-
 def result_blob(pod: Json | None) -> str:
     """Digest of the blob that holds a result too large for a termination message, else ""."""
-    try:
-        return str(json.loads(_message(pod)).get("resultDigest", ""))
-    except (ValueError, AttributeError):
-        return ""
-
-
-def _run(data: Json) -> RunResult:
-    return RunResult(layers=tuple(_layer(x) if x else None for x in data["layers"]))
-
-
-def _layer(data: Json) -> LayerRef:
-    return LayerRef(digest=data["digest"], diff_id=data["diffID"], size=int(data["size"]))
-
-
-def _export(data: Json) -> ExportResult:
-    return ExportResult(layer=_layer(data), checksum=data.get("checksum", ""))
-
-
-def _failure(data: Json) -> Failure:
-    word = str(data.get("reason", ""))
-    return Failure(
-        reason=_REASONS.get(word, Reason.STAGE_FAILED),
-        message=str(data.get("message") or word),
-        final=word not in _INFRASTRUCTURE,
-        run=int(data.get("run") or 0),
-        command=str(data.get("command") or ""),
-        exit_code=data.get("exitCode"),
-        log_tail=str(data.get("logTail") or ""),
-    )
+    return result_digest(_message(pod))
 
 
 def _merge(reported: StageResult, final: StageResult) -> StageResult:
@@ -201,15 +138,19 @@ def _phase(job: Json, pod: Json | None) -> JobPhase:
     return JobPhase.RUNNING if running else JobPhase.PENDING
 
 
-def _death(job: Json, pod: Json | None) -> Failure:
-    """Why a Job that ended left no complete result."""
-    failed = _condition(job, "Failed")
-    if failed and failed.get("reason") == "DeadlineExceeded":
+def _cause(job: Json, pod: Json | None, told: Failure | None) -> Failure:
+    """Why a Job ended without its result. What ended the pod from outside explains what the courier could tell."""
+    failed = _condition(job, "Failed") or _condition(job, "FailureTarget")
+    if failed and failed.get("reason") == "DeadlineExceeded" and (told is None or not told.final):
         return Failure(
             reason=Reason.STAGE_TIMED_OUT,
             message="the stage ran longer than spec.stageTimeout",
             final=True,
         )
+    return told or _death(pod)
+
+
+def _death(pod: Json | None) -> Failure:
     status = (pod or {}).get("status", {})
     why = status.get("reason") or _disruption(status) or "no result"
     detail = status.get("message") or _exits(pod) or "the pod is gone"

@@ -11,6 +11,7 @@ from typing import TypedDict
 
 from conveyor.api import conditions
 from conveyor.api.names import Reason, short
+from conveyor.api.status import MAX_LOG_TAIL
 from conveyor.api.v1alpha1 import (
     Condition,
     Counts,
@@ -29,6 +30,7 @@ from conveyor.jobs.model import Failure
 from conveyor.plan.model import BuildPlan, PlannedImage, PlannedStage
 
 _DIGEST_SHOWN = 16
+_MAX_COMMAND = 1024
 _THERE = (StageState.CACHED, StageState.BUILT)
 
 
@@ -234,9 +236,9 @@ def _failure(decision: Decision) -> FailureStatus | None:
             job=view.job.name if view.job else None,
             reason=failure.reason.value,
             message=conditions.cut(_sentence(failure)),
-            command=failure.command or None,
+            command=failure.command[:_MAX_COMMAND] or None,
             exit_code=failure.exit_code,
-            log_tail=failure.log_tail or None,
+            log_tail=failure.log_tail[-MAX_LOG_TAIL:] or None,
         )
     return None
 
@@ -266,6 +268,7 @@ def _image(
         for part in (*blocks, image)
         for stage in part.stages
     ]
+    rows = _finished_blocks(image.name, rows, times) + rows
     last = image.stages[-1].stored
     ready = image.ready
     return ImageStatus(
@@ -276,6 +279,18 @@ def _image(
         tag=str(last.id) if ready and last else None,
         stages=tuple(rows),
     )
+
+
+def _finished_blocks(
+    image: str, rows: list[StageStatus], times: Mapping[tuple[str, str], StageStatus]
+) -> list[StageStatus]:
+    """FROM blocks of this run that the plan names no more, since what needed them is built."""
+    shown = {row.name for row in rows}
+    return [
+        row
+        for (name, stage), row in times.items()
+        if name == image and stage not in shown and row.state in _THERE and stage.endswith(")")
+    ]
 
 
 def _row_name(part: PlannedImage, stage: PlannedStage) -> str:

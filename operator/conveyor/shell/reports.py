@@ -35,7 +35,7 @@ class Reports:
 
     def accept(self, job: JobKey, token: str, text: str) -> bool:
         """Take a report in; False when it is not to be believed or not a report."""
-        if not hmac.compare_digest(token, self.token(job)):
+        if not hmac.compare_digest(token.encode(), self.token(job).encode()):
             return False
         result = parse_result(text)
         if result is None:

@@ -77,6 +77,27 @@ def _mirrors(text: str) -> Mapping[str, str]:
     return {str(key): str(value) for key, value in data.items()}
 
 
+def _number(
+    least: float, most: float, kind: type[int] | type[float] = int
+) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        value = kind(text)
+        if not least <= value <= most:
+            raise ValueError(f"must be between {least} and {most}")
+        return value
+
+    return read
+
+
+def _one_of(*words: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text.lower() not in [word.lower() for word in words]:
+            raise ValueError(f"must be one of {', '.join(words)}")
+        return text
+
+    return read
+
+
 def _bool(text: str) -> bool:
     if text.lower() not in ("true", "false"):
         raise ValueError("must be true or false")
@@ -87,19 +108,19 @@ _VARIABLES: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "namespace": ("NAMESPACE", str),
     "identity": ("POD_NAME", str),
     "image": ("IMAGE", str),
-    "image_pull_policy": ("IMAGE_PULL_POLICY", str),
+    "image_pull_policy": ("IMAGE_PULL_POLICY", _one_of("Always", "IfNotPresent", "Never")),
     "watch_namespaces": ("WATCH_NAMESPACES", _words),
     "insecure_registries": ("INSECURE_REGISTRIES", _words),
     "registry_mirrors": ("REGISTRY_MIRRORS", _mirrors),
     "ca_file": ("CA_FILE", str),
     "callback_url": ("CALLBACK_URL", str),
-    "http_port": ("HTTP_PORT", int),
-    "max_jobs": ("MAX_JOBS", int),
-    "log_level": ("LOG_LEVEL", str),
+    "http_port": ("HTTP_PORT", _number(1, 65535)),
+    "max_jobs": ("MAX_JOBS", _number(0, 1_000_000)),
+    "log_level": ("LOG_LEVEL", _one_of("debug", "info", "warning", "error")),
     "cache_dir": ("CACHE_DIR", str),
     "tools_dir": ("TOOLS_DIR", str),
-    "outage_seconds": ("OUTAGE_SECONDS", float),
-    "resync_seconds": ("RESYNC_SECONDS", float),
-    "workers": ("WORKERS", int),
+    "outage_seconds": ("OUTAGE_SECONDS", _number(0, 86_400, float)),
+    "resync_seconds": ("RESYNC_SECONDS", _number(0.1, 86_400, float)),
+    "workers": ("WORKERS", _number(1, 1000)),
     "leader_election": ("LEADER_ELECTION", _bool),
 }

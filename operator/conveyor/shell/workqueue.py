@@ -83,7 +83,7 @@ class WorkQueue:
             after = await self._work(key)
         except Exception:
             failures = self._failures[key] = self._failures.get(key, 0) + 1
-            delay = min(_LONGEST_DELAY, _FIRST_DELAY * 2.0**failures)
+            delay = min(_LONGEST_DELAY, _FIRST_DELAY * 2.0 ** min(failures, 30))
             log.exception("reconcile failed", extra={"namespace": key[0], "build": key[1]})
             self.add_after(key, delay * random.uniform(0.75, 1.25))  # noqa: S311 - jitter
             return

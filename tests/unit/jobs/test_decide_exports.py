@@ -198,6 +198,21 @@ def test_a_lost_export_after_a_good_build_is_made_by_a_job_of_its_own():
     assert (action.stages, action.attempt) == ((), 0)
 
 
+@pytest.mark.parametrize("final", [True, False])
+def test_a_failed_build_of_a_stage_that_somebody_else_stored_is_no_failed_export(final):
+    broken = job(
+        "tools/install",
+        parent=TOOLS_FROM.stored.manifest_digest,
+        exports={"e0": IMPORT_KEY},
+        phase=JobPhase.ENDED,
+        result=failed(final=final),
+        finished=1,
+    )
+    (action,) = decide(situation(plan(tools(done=True), importer()), broken)).actions
+    assert isinstance(action, StartJob)
+    assert (action.stages, action.attempt) == ((), 0)
+
+
 def test_failed_exports_fail_the_stage_that_wants_them():
     parent = stored("tools/install", "debian", "t").manifest_digest
     broken = job(

@@ -3,6 +3,8 @@
 The operator of these tests remembers nothing at all between two looks: all it knows is in the world.
 """
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -119,7 +121,12 @@ def test_with_bad_luck_it_still_comes_to_an_end(
 def test_stages_that_change_nothing_are_no_exception(
     project: tuple[ImageSpec, ...], luck: Luck, limit: int, seed: int
 ) -> None:
-    world = World(project, luck, seed)
+    """As in werf, an image of several stages begins with `from`, which needs no pod."""
+    begun = tuple(
+        replace(spec, kinds=("config", *spec.kinds)) if spec.base is None else spec
+        for spec in project
+    )
+    world = World(begun, luck, seed)
     check_end(world, settle(world, fuse=True, limit=limit))
 
 

@@ -12,6 +12,7 @@ from tests.unit.jobs.values import (
     EXTERNAL,
     digest,
     export_result,
+    failed,
     image,
     plan,
     ran,
@@ -181,6 +182,11 @@ def test_a_report_without_its_end_is_a_lost_pod():
     assert seen.result.failure.reason is Reason.STAGE_EVICTED
 
 
+def test_a_reported_failure_outlives_its_pod():
+    seen = observe(job(conditions=[condition("Failed")]), None, failed(final=True))
+    assert seen.result.failure == failed(final=True).failure
+
+
 @pytest.mark.parametrize(
     ("word", "reason", "final"),
     [
@@ -192,9 +198,10 @@ def test_a_report_without_its_end_is_a_lost_pod():
         ("CommitNotFound", Reason.GIT_REVISION_NOT_FOUND, True),
         ("RegistryUnreachable", Reason.REGISTRY_UNREACHABLE, False),
         ("RegistryDenied", Reason.PUSH_FAILED, True),
-        ("StageDied", Reason.STAGE_FAILED, False),
-        ("StageNeverStarted", Reason.STAGE_FAILED, False),
-        ("Internal", Reason.STAGE_FAILED, False),
+        ("StageDied", Reason.STAGE_EVICTED, False),
+        ("StageNeverStarted", Reason.STAGE_EVICTED, False),
+        ("Internal", Reason.STAGE_EVICTED, False),
+        ("Terminated", Reason.STAGE_EVICTED, False),
         ("", Reason.STAGE_FAILED, True),
     ],
 )
@@ -438,7 +445,6 @@ NONSENSE = {
     "exports is a list": '{"exports": ["e0"]}',
     "an export is a number": '{"exports": {"e0": 1}}',
     "failure is a text": '{"failure": "x"}',
-    "failure in run infinity": '{"failure": {"run": 1e999}}',
     "deep": "[" * 100_000 + "]" * 100_000,
     "deep objects": '{"runs":' * 100_000 + "1" + "}" * 100_000,
 }
@@ -470,6 +476,12 @@ def test_a_layer_that_no_registry_would_take_is_no_result(layer):
 def test_an_exit_code_is_a_number_or_nothing(code):
     parsed = parse_result(json.dumps({"failure": {"reason": "CommandFailed", "exitCode": code}}))
     assert parsed is None or parsed.failure.exit_code is None
+
+
+@pytest.mark.parametrize("run", ["1e999", "-1", "1.5", '"x"', "null", HUGE, "[]"])
+def test_the_failed_run_is_a_number_or_the_first(run):
+    parsed = parse_result(f'{{"failure": {{"run": {run}}}}}')
+    assert parsed is None or parsed.failure.run == 0
 
 
 def test_a_result_that_is_too_long_names_a_blob():

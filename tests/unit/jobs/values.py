@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from conveyor.api.names import Reason
 from conveyor.config.dockerfile import Instruction
 from conveyor.config.model import Import
-from conveyor.jobs.decide import Decision, Situation, StageView, decide
+from conveyor.jobs.decide import Decision, Situation, StageView
 from conveyor.jobs.model import (
     Bundle,
     ExportResult,
@@ -216,7 +216,7 @@ def job(  # noqa: PLR0913 - a Job has many sides, each case names a few
         exports=exports or {},
         phase=phase,
         created_at=when(created),
-        started_at=when(created - 1),
+        started_at=when(created),
         finished_at="" if finished is None else when(finished),
         result=result or StageResult(),
         waiting_reason=waiting[0] if waiting else None,
@@ -286,5 +286,3 @@ def states(decision: Decision) -> dict[str, str]:
 
 
 EXTERNAL = ExternalBase(reference="debian:12")
-
-__all__ = [name for name in globals() if not name.startswith("_")] + ["decide"]

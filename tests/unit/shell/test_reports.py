@@ -41,7 +41,7 @@ def test_a_report_is_kept_and_wakes(reports, woken):
     assert woken == [JOB]
 
 
-@pytest.mark.parametrize("token", ["", "x", "é", "\x00", "ü" * 10_000])
+@pytest.mark.parametrize("token", ["", "x", "é", "\x00", "\udcff", "ü" * 10_000])
 def test_a_wrong_token_is_refused(reports, woken, token):
     assert not reports.accept(JOB, token, text("a"))
     assert reports.get(JOB) is None

@@ -92,3 +92,12 @@ def test_a_mistake_names_the_variable(variable, text):
 def test_a_value_that_cannot_work_is_refused_at_the_start(variable, text):
     with pytest.raises(ValueError, match=f"CONVEYOR_{variable}="):
         Settings.from_env({f"CONVEYOR_{variable}": text})
+
+
+@pytest.mark.parametrize("text", ["always", "IFNOTPRESENT"])
+def test_a_pull_policy_is_written_as_kubernetes_writes_it(text):
+    try:
+        settings = Settings.from_env({"CONVEYOR_IMAGE_PULL_POLICY": text})
+    except ValueError:
+        return
+    assert settings.image_pull_policy in ("Always", "IfNotPresent")

@@ -1,0 +1,1 @@
+"""Benchmarks of the operator on the development cluster: `make bench`."""
