@@ -74,12 +74,6 @@ MISTAKES = (
         says=("werf.yaml:", "one -> two -> three -> one"),
     ),
     Mistake(
-        name="base image not found",
-        files={"werf.yaml": META + "image: app\nfrom: debian:no-such-release\n"},
-        reason="BaseImageNotFound",
-        says=("debian:no-such-release",),
-    ),
-    Mistake(
         name="git mapping without files",
         files={"werf.yaml": FINE + "git:\n- {add: /nowhere, to: /app}\n"},
         reason="InvalidWerfConfig",
@@ -106,8 +100,8 @@ MISTAKES = (
             "werf.yaml": META + "image: app\ndockerfile: Dockerfile\ntarget: nowhere\n",
             "Dockerfile": "FROM debian:bookworm AS here\n",
         },
-        reason="InvalidWerfConfig",
-        says=("nowhere", "here"),
+        reason="InvalidDockerfile",
+        says=("Dockerfile:1", "nowhere", "here"),
     ),
 )
 
@@ -116,6 +110,13 @@ MISTAKES = (
 def test_config(lab: Harness, mistake: Mistake) -> None:
     build = lab.build(lab.git_project(mistake.files))
     _told(build, mistake.reason, *mistake.says)
+
+
+def test_base_image_not_found(lab: Harness) -> None:
+    """The registry is there, the image is not."""
+    reference = f"{lab.at.registry}/library/debian:no-such-release"
+    build = lab.build(config=META + f"image: app\nfrom: {reference}\n")
+    _told(build, "BaseImageNotFound", reference)
 
 
 def _told(build: Build, reason: str, *says: str) -> None:

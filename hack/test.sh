@@ -1,0 +1,18 @@
+#!/bin/bash
+# The lanes that need more than Python: registry, capture (Docker Engine), API server, cluster. `make test` runs the rest first.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+eval "$(python3 hack/cluster.py env)"
+CONVEYOR_KUBERNETES=$(python3 hack/cluster.py binaries)
+export CONVEYOR_KUBERNETES
+lane() { # NAME PATH [PYTEST OPTIONS]
+    local started=$SECONDS name=$1
+    shift
+    printf '\n\033[1m%s\033[0m\n' "$name"
+    .venv/bin/pytest -q -p no:cacheprovider "$@"
+    echo "$name: $((SECONDS - started)) s"
+}
+lane "registry: client and courier against a real registry and git server" tests/registry
+lane "api: CRD, CEL and chart against a real API server" tests/api
+lane "capture: the snapshot tool against Docker Engine" tests/capture
+lane "cluster: end to end" tests/cluster -n "${CONVEYOR_E2E_WORKERS:-4}"
