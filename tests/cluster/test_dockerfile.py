@@ -58,6 +58,7 @@ CONTEXT: dict[str, Content] = {
     + "image: whole\ndockerfile: Dockerfile\ncontext: ctx\nargs: {SUITE: bookworm, FLAVOUR: spicy}\n",
 }
 
+# werf: the Dockerfile itself is part of the context whatever .dockerignore says.
 LOOK = r"""
 cat /env /tmp/who /tmp/who2
 echo "cwd=$PWD uid=$(id -u)"
@@ -83,6 +84,7 @@ cwd=/srv/app uid=1000
 /owned regular file 644 33:1234
 /srv directory 755 0:0
 /srv/app directory 755 0:0
+/srv/app/Dockerfile regular file 644 0:0
 /srv/app/a.txt regular file 644 0:0
 /srv/app/deep directory 755 0:0
 /srv/app/deep/b.txt regular file 644 0:0
@@ -145,7 +147,7 @@ MULTI_SEEN = """\
 /from-builder/file regular file 600 0:0
 /from-builder/sub directory 755 0:0
 /from-builder/sub/file regular file 644 5:6
-/picked directory 755 0:0
+/picked directory 755 33:33
 /picked/file regular file 644 33:33
 /picked/more regular file 644 33:33
 """

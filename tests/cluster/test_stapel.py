@@ -130,7 +130,7 @@ beforeSetup
 a
 1.2.3
 run=run cwd=/app uid=33 env=hello,inherited,
-app directory 775 33:1234
+app directory 755 33:1234
 app/a.txt regular file 644 33:1234
 app/bin directory 775 33:1234
 app/bin/link symbolic link 777 33:1234

@@ -24,6 +24,10 @@ class LruCache(Generic[K, V]):
             return self._entries[key]
         return None
 
+    def pop(self, key: K) -> None:
+        """Forget the key, if it is known."""
+        self._entries.pop(key, None)
+
     def __setitem__(self, key: K, value: V) -> None:
         self._entries[key] = value
         self._entries.move_to_end(key)

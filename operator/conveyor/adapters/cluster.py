@@ -22,6 +22,7 @@ JOBS: Final = "/apis/batch/v1"
 LEASES: Final = "/apis/coordination.k8s.io/v1"
 BUILDS: Final = f"/apis/{names.GROUP}/{names.VERSION}"
 
+_MERGE: Final = "application/merge-patch+json"
 _PATCH: Final = "application/json-patch+json"
 _JSON: Final = "application/json"
 _TIMEOUT: Final = 30.0
@@ -147,6 +148,15 @@ class Cluster:
     ) -> Json:
         """Replace an object; ApiError 409 when the body's resourceVersion is not the newest."""
         return await self.request("PUT", _path(prefix, plural, namespace, name), body=body)
+
+    async def merge(self, prefix: str, plural: str, namespace: str, name: str, body: Json) -> None:
+        """Merge-patch an object; nothing happens when it is gone."""
+        try:
+            path = _path(prefix, plural, namespace, name)
+            await self.request("PATCH", path, body=body, content_type=_MERGE)
+        except ApiError as error:
+            if error.status != 404:
+                raise
 
     async def put_status(
         self,

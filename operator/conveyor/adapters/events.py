@@ -9,6 +9,8 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
+import aiohttp
+
 from conveyor.adapters.cluster import CORE, ApiError, Cluster
 from conveyor.api.names import API_VERSION, EVENT_COMPONENT, KIND, Reason
 from conveyor.api.v1alpha1 import ImageBuild
@@ -31,7 +33,7 @@ class EventRecorder:
         name = f"{meta.name[:200]}.{hashlib.sha256(text.encode()).hexdigest()[:16]}"
         try:
             await self._write(name, build, reason, message, warning=warning)
-        except (ApiError, OSError) as error:
+        except (ApiError, aiohttp.ClientError, OSError, TimeoutError) as error:
             log.warning("Event %s was not written: %s", reason, error)
 
     async def _write(

@@ -57,10 +57,16 @@ def broken_is_unreachable(host: str, doing: str) -> Iterator[None]:
     try:
         yield
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        why = str(error) or (
-            "timed out" if isinstance(error, TimeoutError) else type(error).__name__
-        )
-        raise UnreachableError(f"registry {host}: {doing}: {why[:300]}", host=host) from error
+        raise UnreachableError(f"registry {host}: {doing}: {_why(error)}", host=host) from error
+
+
+def _why(error: Exception) -> str:
+    """The cause in a person's words; aiohttp's text of a failed connection shows objects of Python."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"cannot connect: {error.os_error.strerror or error.os_error}"
+    if isinstance(error, TimeoutError):
+        return str(error)[:300] or "timed out"
+    return str(error)[:300] or type(error).__name__
 
 
 async def whole_reply(response: aiohttp.ClientResponse, host: str, call: Call) -> Reply:

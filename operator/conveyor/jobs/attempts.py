@@ -35,6 +35,11 @@ class RunLimits(Protocol):
         ...
 
     @property
+    def started_at(self) -> datetime:
+        """When the present run began."""
+        ...
+
+    @property
     def retry_limit(self) -> int:
         """How many lost attempts are made good."""
         ...
@@ -75,7 +80,10 @@ def attempts_of(jobs: Sequence[ObservedJob], limits: RunLimits) -> Attempts:
 
 
 def _counts(job: ObservedJob, limits: RunLimits) -> bool:
-    return job.owner_uid != limits.owner_uid or job.run_id == limits.run_id
+    """Ours of this run; somebody else's if it was started while we wait for the same stage."""
+    if job.owner_uid == limits.owner_uid:
+        return job.run_id == limits.run_id
+    return bool(job.created_at) and datetime.fromisoformat(job.created_at) >= limits.started_at
 
 
 def _vanished() -> Failure:

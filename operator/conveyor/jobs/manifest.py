@@ -83,7 +83,6 @@ def job(
             "parallelism": 1,
             "podReplacementPolicy": "Failed",
             "activeDeadlineSeconds": build.spec.stage_timeout_seconds() * max(1, len(order.stages)),
-            "ttlSecondsAfterFinished": build.spec.job_ttl_seconds,
             "template": {
                 "metadata": _pod_metadata(order, build),
                 "spec": _pod_spec(order, build, settings, stage_task, courier_task),

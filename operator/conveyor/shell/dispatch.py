@@ -19,7 +19,7 @@ from conveyor.jobs import exports
 from conveyor.jobs.decide import PublishStage, RecordExport, StartJob, StopJob
 from conveyor.jobs.manifest import job as job_manifest
 from conveyor.jobs.manifest import job_name, labels_selector, stage_names
-from conveyor.jobs.model import Bundle, Export, JobOrder, ParentImage
+from conveyor.jobs.model import Bundle, Export, JobOrder, ObservedJob, ParentImage
 from conveyor.jobs.task import tasks
 from conveyor.plan.model import BuildPlan
 from conveyor.shell.publish import Published, Replan, parent_image, publish
@@ -63,7 +63,7 @@ class Dispatcher:
         name = job_name(order, build.spec.repo)
         key = (build.metadata.namespace, name)
         around = replace(
-            session.around, callback_token=self._reports.token(key), commit_env=commit_env
+            session.around, callback_token=self._reports.open(key), commit_env=commit_env
         )
         if around.callback_url:
             around = replace(around, callback_url="/".join((around.callback_url, "results", *key)))
@@ -135,10 +135,20 @@ class Dispatcher:
         """Tell that a build came to a bad end."""
         await self._events.post(build, reason, message, warning=True)
 
-    async def live_jobs(self) -> int:
-        """Jobs of all builds of the cluster that have not ended."""
-        jobs, _ = await self._cluster.list(JOBS, "jobs", selector=labels_selector())
-        return sum(not (job.get("status") or {}).get("conditions") for job in jobs)
+    async def live_jobs(self, namespaces: tuple[str, ...]) -> int:
+        """Jobs of all builds that have not ended, in these namespaces or (none given) in the cluster."""
+        live = 0
+        for namespace in namespaces or ("",):
+            jobs, _ = await self._cluster.list(JOBS, "jobs", namespace, selector=labels_selector())
+            live += sum(not (job.get("status") or {}).get("conditions") for job in jobs)
+        return live
+
+    async def expire(self, session: Session, job: ObservedJob) -> None:
+        """Let a Job and its logs go some time after it ended."""
+        meta, seconds = session.build.metadata, session.build.spec.job_ttl_seconds
+        await self._cluster.merge(
+            JOBS, "jobs", meta.namespace, job.name, {"spec": {"ttlSecondsAfterFinished": seconds}}
+        )
 
     async def stop(self, session: Session, action: StopJob) -> None:
         """Delete a Job that is of no use any more."""

@@ -28,6 +28,7 @@ from conveyor.api.names import Reason
 from conveyor.api.v1alpha1 import Execution, ImageBuild, ImageBuildStatus
 from conveyor.config.model import WerfConfig
 from conveyor.jobs import exports, status
+from conveyor.jobs.attempts import patience_left
 from conveyor.jobs.decide import (
     Action,
     Decision,
@@ -188,10 +189,14 @@ class Reconciler:
         return Step(plan=plan, facts=facts, decision=decision, bundles=bundles)
 
     async def _slots(self, build: ImageBuild, jobs: tuple[ObservedJob, ...]) -> int:
-        mine = sum(job.owner_uid == build.metadata.uid and not job.ended for job in jobs)
+        mine = sum(job.owner_uid == build.metadata.uid and _takes_slot(job) for job in jobs)
         free = build.spec.parallel_tasks_limit - mine
         if self._settings.max_jobs and free > 0:
-            free = min(free, self._settings.max_jobs - await self._dispatcher.live_jobs())
+            free = min(
+                free,
+                self._settings.max_jobs
+                - await self._dispatcher.live_jobs(self._settings.watch_namespaces),
+            )
         return max(0, free)
 
     async def _apply(
@@ -254,6 +259,7 @@ class Reconciler:
         new = _planned(session, run, step)
         if new.completed_at is not None:
             await self._stop_waiting(session, step)
+            await self._let_jobs_expire(session)
         await self._write(session.build, new)
         if new.completed_at is not None:
             return None
@@ -267,6 +273,13 @@ class Reconciler:
             if view.failure is not None and view.job is not None and not view.job.ended:
                 why = f"it waited in vain: {view.failure.reason.value}"
                 await self._dispatcher.stop(session, StopJob(job=view.job, why=why))
+
+    async def _let_jobs_expire(self, session: Session) -> None:
+        """Only now: as long as a build goes on, its ended Jobs are the memory of what failed and how often."""
+        uid = session.build.metadata.uid
+        for job in await observed_jobs(self._cluster, self._reports, session):
+            if job.owner_uid == uid and not job.deleting:
+                await self._dispatcher.expire(session, job)
 
     async def _suspend(self, build: ImageBuild, run: Run) -> None:
         session = await self._sessions.open(build)
@@ -332,6 +345,12 @@ class Reconciler:
             if error.status not in (404, 409, 422):
                 raise
             log.info("status of a vanished ImageBuild was not written: %s", error.message)
+
+
+def _takes_slot(job: ObservedJob) -> bool:
+    """Whether the Job counts against the limit; one that waits in vain does not keep others from running."""
+    patience = patience_left(job, _now())
+    return not job.ended and (patience is None or patience > 0)
 
 
 def _now() -> datetime:

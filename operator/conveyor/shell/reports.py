@@ -4,7 +4,6 @@ In: POSTs with a Job's token. Out: `StageResult` by Job name. Only a head start:
 and the termination message of the pod says it again (ADR 0007).
 """
 
-import hashlib
 import hmac
 import secrets
 from collections.abc import Callable
@@ -21,13 +20,18 @@ class Reports:
     """Reports by Job, authenticated by a token that only the courier of that Job knows."""
 
     def __init__(self, wake: Callable[[JobKey], None]) -> None:
-        self._secret = secrets.token_bytes(32)
+        self._tokens: LruCache[JobKey, str] = LruCache(4096)
         self._known: LruCache[JobKey, StageResult] = LruCache(4096)
         self._wake = wake
 
-    def token(self, job: JobKey) -> str:
-        """The token that a Job's courier is given."""
-        return hmac.new(self._secret, "/".join(job).encode(), hashlib.sha256).hexdigest()
+    def open(self, job: JobKey) -> str:
+        """Expect reports of a Job that is about to be created; returns its token.
+
+        A name may come back once a Job is gone: what the former one said, or still says, counts no more.
+        """
+        self._known.pop(job)
+        token = self._tokens[job] = secrets.token_urlsafe(32)
+        return token
 
     def get(self, job: JobKey) -> StageResult | None:
         """What the Job has reported so far."""
@@ -35,7 +39,9 @@ class Reports:
 
     def accept(self, job: JobKey, token: str, text: str) -> bool:
         """Take a report in; False when it is not to be believed or not a report."""
-        if not hmac.compare_digest(token.encode(), self.token(job).encode()):
+        wanted = self._tokens.get(job)
+        given = token.encode("utf-8", "surrogateescape")
+        if wanted is None or not hmac.compare_digest(given, wanted.encode()):
             return False
         result = parse_result(text)
         if result is None:

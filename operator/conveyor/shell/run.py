@@ -54,19 +54,25 @@ class Operator:
         self._unfinished: dict[str, set[Key]] = {}
         self._beat = time.monotonic()
         self._serving = False
+        self._stop = asyncio.Event()
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Serve until `stop` is set."""
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT."""
+        self._listen()
         app = http.make_app(self._reports, self._alive, self._ready)
         runner = await http.serve(app, self._settings.http_port)
         try:
-            await self._until(stop, self._lead())
+            await self._until_told(self._lead())
         finally:
             await runner.cleanup()
             await self._cluster.close()
 
-    async def _until(self, stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
-        waiting, working = asyncio.create_task(stop.wait()), asyncio.create_task(work)
+    def _listen(self) -> None:
+        for sign in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(sign, self._stop.set)
+
+    async def _until_told(self, work: Coroutine[Any, Any, None]) -> None:
+        waiting, working = asyncio.create_task(self._stop.wait()), asyncio.create_task(work)
         try:
             await asyncio.wait({waiting, working}, return_when=asyncio.FIRST_COMPLETED)
             if working.done():
@@ -105,6 +111,8 @@ class Operator:
             clusterwide=not namespaces,
             namespaces=namespaces or (),
         )
+        # kopf takes the signals over; when it has ended, there is nobody left to hear of new builds.
+        self._stop.set()
 
     async def _measured(self, key: Key) -> float | None:
         QUEUE.set(len(self._queue))
@@ -162,8 +170,4 @@ def run_operator(settings: Settings) -> None:
 
 
 async def _main(settings: Settings) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for sign in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(sign, stop.set)
-    await Operator(await connect(), settings).run(stop)
+    await Operator(await connect(), settings).run()

@@ -154,6 +154,12 @@ class Sessions:
             else:
                 await self._cluster.replace(CORE, "configmaps", meta.namespace, name, body)
         except ApiError as error:
+            if error.status == 403:
+                raise UserError(
+                    Reason.SECRET_NOT_READABLE,
+                    f"the CA bundle cannot be shared with pods in namespace {meta.namespace}: "
+                    f"bind ClusterRole conveyor-credentials there ({error.message})",
+                ) from None
             if error.status != 409:
                 raise
 

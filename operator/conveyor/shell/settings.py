@@ -91,9 +91,10 @@ def _number(
 
 def _one_of(*words: str) -> Callable[[str], str]:
     def read(text: str) -> str:
-        if text.lower() not in [word.lower() for word in words]:
-            raise ValueError(f"must be one of {', '.join(words)}")
-        return text
+        for word in words:
+            if text.lower() == word.lower():
+                return word
+        raise ValueError(f"must be one of {', '.join(words)}")
 
     return read
 
@@ -116,7 +117,7 @@ _VARIABLES: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "callback_url": ("CALLBACK_URL", str),
     "http_port": ("HTTP_PORT", _number(1, 65535)),
     "max_jobs": ("MAX_JOBS", _number(0, 1_000_000)),
-    "log_level": ("LOG_LEVEL", _one_of("debug", "info", "warning", "error")),
+    "log_level": ("LOG_LEVEL", _one_of("DEBUG", "INFO", "WARNING", "ERROR")),
     "cache_dir": ("CACHE_DIR", str),
     "tools_dir": ("TOOLS_DIR", str),
     "outage_seconds": ("OUTAGE_SECONDS", _number(0, 86_400, float)),

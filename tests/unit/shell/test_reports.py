@@ -17,9 +17,17 @@ def woken():
     return []
 
 
+class Couriers(Reports):
+    """Reports, and the tokens that the Jobs were given."""
+
+    def token(self, job):
+        given = self.__dict__.setdefault("given", {})
+        return given.setdefault(job, None) or given.__setitem__(job, self.open(job)) or given[job]
+
+
 @pytest.fixture
 def reports(woken):
-    return Reports(woken.append)
+    return Couriers(woken.append)
 
 
 def layer(name):
@@ -52,9 +60,19 @@ def test_tokens_are_of_one_job_and_one_process(reports):
     other = ("default", "stage-1-1")
     tokens = {reports.token(job) for job in (JOB, other, ("other", JOB[1]))}
     assert len(tokens) == 3
-    assert reports.token(JOB) == reports.token(JOB)
     assert not reports.accept(other, reports.token(JOB), text("a"))
-    assert Reports(print).token(JOB) != reports.token(JOB)
+    assert Reports(print).open(JOB) != reports.token(JOB)
+
+
+def test_a_job_of_the_same_name_starts_anew(reports, woken):
+    """A Job that is gone leaves its name to another: neither its token nor its results are taken over."""
+    former = reports.token(JOB)
+    assert reports.accept(JOB, former, text("a"))
+    token = reports.open(JOB)
+    assert reports.get(JOB) is None
+    assert not reports.accept(JOB, former, text("a"))
+    assert reports.accept(JOB, token, text("b"))
+    assert made(reports) == [["b"]]
 
 
 @pytest.mark.parametrize("nonsense", ["", "[]", "{", '{"runs": 1}', "[" * 100_000, "1e999"])
