@@ -26,6 +26,7 @@ from conveyor.adapters.oci_ref import ImageRef, sha256_digest
 from conveyor.adapters.registry import RegistryClient
 from conveyor.adapters.registry_auth import Credentials
 from conveyor.adapters.registry_endpoints import RegistryOptions
+from conveyor.shell.reports import Reports
 
 
 @pytest.fixture
@@ -227,7 +228,15 @@ def test_the_callback_hears_of_each_run(delivery: Any, repo: ImageRef) -> None:
         server.server_close()
     assert code == 0
     assert [who for who, _ in heard] == ["Bearer t0k"] * 2, "tried again after 503"
-    assert heard[-1][1] == {"version": 1, "run": 0, "layers": result["runs"][0]["layers"]}
+    assert heard[-1][1] == result, "everything so far, as the termination message says it"
+    job, woken = ("default", "stage-0"), []
+    reports = Reports(woken.append)
+    assert reports.accept(job, reports.open(job), json.dumps(heard[-1][1]))
+    known = reports.get(job)
+    assert known is not None
+    assert [layer.digest for layer in known.runs[0].changed] == [
+        layer["digest"] for layer in result["runs"][0]["layers"]
+    ]
 
 
 def test_an_unreachable_callback_changes_nothing(delivery: Any, repo: ImageRef) -> None:

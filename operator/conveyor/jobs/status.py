@@ -61,6 +61,11 @@ def timestamp(now: datetime) -> str:
     return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def _precise(now: datetime) -> str:
+    """Milliseconds too: whether a stage was stored before or after this moment decides between Cached and Built."""
+    return now.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def run_of(build: ImageBuild, now: datetime) -> Run:
     """Continue the recorded run, or begin one when the spec changed or a new try is requested."""
     status = build.status
@@ -72,7 +77,7 @@ def run_of(build: ImageBuild, now: datetime) -> Run:
     return Run(
         generation=build.metadata.generation,
         requested_at=build.requested_at,
-        started_at=status.started_at if same and status.started_at else timestamp(now),
+        started_at=status.started_at if same and status.started_at else _precise(now),
         commit=(status.commit or "") if same else "",
     )
 

@@ -247,8 +247,10 @@ def test_dockerfile_blocks_are_shown_below_their_image():
 def test_a_run_is_continued_until_the_wish_changes():
     first = status.run_of(build(), NOW)
     assert first == status.Run(
-        generation=1, requested_at=None, started_at=status.timestamp(NOW), commit=""
+        generation=1, requested_at=None, started_at=first.started_at, commit=""
     )
+    assert first.started == NOW
+    assert first.started_at.endswith(".000Z"), "milliseconds, as in stage ids"
     before = planned(HALF, RUNNING)
     later = NOW + timedelta(hours=1)
     assert status.run_of(build(before), later) == RUN
