@@ -86,11 +86,11 @@ cwd=/srv/app uid=1000
 /srv/app directory 755 0:0
 /srv/app/Dockerfile regular file 644 0:0
 /srv/app/a.txt regular file 644 0:0
-/srv/app/deep directory 755 0:0
+/srv/app/deep directory 775 0:0
 /srv/app/deep/b.txt regular file 644 0:0
 /srv/app/deep/link symbolic link 777 0:0
 /srv/app/deep/run regular file 755 0:0
-/srv/app/ignored directory 755 0:0
+/srv/app/ignored directory 775 0:0
 /srv/app/ignored/kept regular file 644 0:0
 /srv/app/one.conf regular file 644 0:0
 /srv/app/two.conf regular file 644 0:0

@@ -84,7 +84,7 @@ docker:
   USER: "33:1234"
   VOLUME: ["/data"]
   ENTRYPOINT: ["/bin/sh", "-c"]
-  CMD: ['echo "$GREETING from $PWD as $(id -u):$(id -g)"']
+  CMD: ['echo $GREETING from $PWD as $(id -u):$(id -g)']
 """
 
 FILES: dict[str, Content] = {
@@ -183,7 +183,7 @@ def _check_config(whole: dict[str, Any], commit: str) -> None:
     assert set(config["Volumes"]) == {"/data"}
     assert (config["WorkingDir"], config["User"]) == ("/app", "33:1234")
     assert config["Entrypoint"] == ["/bin/sh", "-c"]
-    assert config["Cmd"] == ['echo "$GREETING from $PWD as $(id -u):$(id -g)"']
+    assert config["Cmd"] == ["echo $GREETING from $PWD as $(id -u):$(id -g)"]
     labels = config["Labels"]
     assert (labels["com.example.kind"], labels["of.base"]) == ("e2e", "kept")
     assert labels["werf"] == "e2e"
