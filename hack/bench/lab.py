@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.watching import Recorder, Seen, clock
-from conveyor.adapters.cluster import BUILDS, CORE, Cluster
-from conveyor.api import names
-
 from cluster import settings
+from conveyor.adapters.cluster import BUILDS, CORE, ApiError, Cluster
+from conveyor.api import names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -149,7 +148,10 @@ class Lab:
         """Lines of a container's log: (RFC 3339 with nanoseconds, text)."""
         path = f"{CORE}/namespaces/{self.namespace}/pods/{pod}/log"
         query = {"container": container, "timestamps": "true"}
-        lines = (await self.cluster.text(path, query=query)).splitlines()
+        try:
+            lines = (await self.cluster.text(path, query=query)).splitlines()
+        except ApiError as error:
+            raise BenchError(f"log of {pod}/{container}: {error.message}") from None
         return [(line.split(" ", 1)[0], line.partition(" ")[2]) for line in lines]
 
 
@@ -228,11 +230,11 @@ class Stay:
 
     async def _account_exists(self) -> None:
         """Wait for the ServiceAccount `default`: no pod can be created before."""
-        async with asyncio.timeout(60):
-            while not await self._cluster.get(
-                CORE, "serviceaccounts", self._namespace, "default"
-            ):
-                await asyncio.sleep(0.1)
+        for _ in range(600):
+            if await self._cluster.get(CORE, "serviceaccounts", self._namespace, "default"):
+                return
+            await asyncio.sleep(0.1)
+        raise BenchError(f"namespace {self._namespace} gets no ServiceAccount")
 
     async def __aexit__(self, *_: object) -> None:
         await self._recorder.__aexit__()

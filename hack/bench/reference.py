@@ -7,6 +7,7 @@ In: Go, runc, Docker Engine. Out: programs in the cache folder (built once for e
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -15,17 +16,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.lab import BenchError, run
-
-from cluster import cache, settings
 from cluster.console import Console
 from cluster.host import go_program
+
+from bench.lab import BenchError, run
+from cluster import cache, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MODULE = Path(__file__).parent / "buildkit"
 PROGRAMS = ("buildkitd", "buildctl")
+_REQUIRED = re.compile(r"^require github.com/moby/buildkit (v\S+)$", re.MULTILINE)
 _CONFIG = """\
 root = "{root}"
 [grpc]
@@ -41,6 +43,14 @@ root = "{root}"
 [registry."docker.io"]
   mirrors = ["{registry}"]
 """
+
+
+def version() -> str:
+    """The BuildKit that go.mod names."""
+    found = _REQUIRED.search((MODULE / "go.mod").read_text())
+    if found is None:
+        raise BenchError(f"{MODULE / 'go.mod'} does not require BuildKit")
+    return found[1]
 
 
 def programs() -> Path:
@@ -77,10 +87,9 @@ def _build(console: Console, go: str, name: str, place: Path) -> None:
 class BuildKit:
     """A running buildkitd with an empty store."""
 
-    def __init__(self, folder: Path, address: str, version: str) -> None:
+    def __init__(self, folder: Path, address: str) -> None:
         self._folder = folder
         self._address = address
-        self.version = version
 
     def build(self, context: Path, target: str, image: str) -> float:
         """Build without cache and push; returns seconds."""
@@ -102,17 +111,14 @@ def buildkit(registry: str) -> Iterator[BuildKit]:
     with tempfile.TemporaryDirectory(prefix="bench-", dir=settings.cache_folder()) as place:
         address = f"unix://{place}/buildkitd.sock"
         config = Path(place) / "buildkitd.toml"
-        config.write_text(
-            _CONFIG.format(root=f"{place}/root", address=address, registry=registry)
-        )
+        config.write_text(_CONFIG.format(root=f"{place}/root", address=address, registry=registry))
         with (settings.cache_folder() / "buildkitd.log").open("wb") as log:
             daemon = subprocess.Popen(  # noqa: S603 - our own program
                 [str(folder / "buildkitd"), "--config", str(config)], stdout=log, stderr=log
             )
         try:
             _wait(folder, address, daemon)
-            version = run([str(folder / "buildctl"), "--version"]).split()[2]
-            yield BuildKit(folder, address, version)
+            yield BuildKit(folder, address)
         finally:
             _stop(daemon)
             shutil.rmtree(f"{place}/root", ignore_errors=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bench import projects
 from bench.lab import run
-from bench.reference import buildkit, docker_legacy
+from bench.reference import buildkit, docker_legacy, version
 from bench.table import Row, row
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def _buildkit(lab: Lab, runs: int) -> Row:
     repo = lab.repo("buildkit")
     with buildkit(lab.registry) as builder:
         found = [builder.build(context, TARGET, f"{repo}:{n}") for n in range(runs + 1)][1:]
-    return row(f"… BuildKit {builder.version}, pushed", found)
+    return row(f"… BuildKit {version()}, pushed", found)
 
 
 def _legacy(lab: Lab, runs: int) -> Row:

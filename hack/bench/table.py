@@ -44,7 +44,7 @@ class Row:
     def cells(self) -> tuple[str, ...]:
         """What stands in the table."""
         bar = "" if self.bar is None else f"≤ {self.bar:g}{self._unit}"
-        spread = f"{self._number(min(self.samples))}–{self._number(max(self.samples))}"
+        spread = f"{self._number(min(self.samples))}-{self._number(max(self.samples))}"
         found = f"{self._number(self.median)}{self._unit}"
         return (self.what, found, spread, str(len(self.samples)), bar, self.verdict)
 
@@ -68,7 +68,7 @@ def row(
     return Row(what=what, samples=tuple(samples), bar=bar, unit=unit, digits=digits)
 
 
-HEAD = ("what", "median", "min–max", "runs", "bar", "")
+HEAD = ("what", "median", "min-max", "runs", "bar", "")
 
 
 def markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

@@ -11,6 +11,8 @@ import contextlib
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from bench.lab import BenchError
+
 if TYPE_CHECKING:
     from bench.lab import Built, Lab
     from bench.watching import Seen
@@ -50,9 +52,9 @@ async def timeline(lab: Lab, built: Built, index: int, about: str) -> dict[str, 
     pulled = [s for s in events if s.object["reason"] == "Pulled"]
     if pulled:
         found["pulled"] = pulled[0].at
-    script = await lab.log(pod.name, "stage")
-    courier = await lab.log(pod.name, "courier")
-    found |= _ends("script", "end", script) | _ends("pushed", "", courier)
+    with contextlib.suppress(BenchError):  # the pod is gone
+        script, courier = await lab.log(pod.name, "stage"), await lab.log(pod.name, "courier")
+        found |= _ends("script", "end", script) | _ends("pushed", "", courier)
     published = built.event("StageBuilt", about)
     found["chosen"] = int(published.object["message"].rsplit("-", 1)[1]) / 1000
     found["published"] = published.at
@@ -99,7 +101,9 @@ def _kubernetes_ends(built: Built, job: Seen, pod: Seen) -> dict[str, float]:
     ):
         with contextlib.suppress(StopIteration):
             found[key] = next(
-                s.at for s in built.seen if s.kind in ("pods", "jobs") and s.name == name and test(s)
+                s.at
+                for s in built.seen
+                if s.kind in ("pods", "jobs") and s.name == name and test(s)
             )
     return found
 

@@ -93,11 +93,12 @@ def test_selection(lab: Harness) -> None:
 
 
 def test_project_in_a_directory(lab: Harness) -> None:
-    """spec.source.git.path: werf.yaml and every path in it are relative to that directory."""
+    """spec.source.git.path: werf.yaml and contexts are relative to it, git.add to the repository's root, as in werf."""
     project = lab.git_project(
         {
             "services/api/werf.yaml": META
-            + "image: app\nfrom: debian:bookworm\ngit:\n- {add: /src, to: /app}\n---\n"
+            + "image: app\nfrom: debian:bookworm\ngit:\n- {add: /src, to: /app}\n"
+            + "- {add: /services/api/src, to: /inner}\n---\n"
             + "image: docker\ndockerfile: Dockerfile\n",
             "services/api/src/file": "inner\n",
             "services/api/Dockerfile": "FROM debian:bookworm\nCOPY src/file /copied\n",
@@ -106,7 +107,7 @@ def test_project_in_a_directory(lab: Harness) -> None:
     )
     source = {"url": project.url, "commit": project.commit, "path": "services/api"}
     found = refs(lab.build(source=source).wait_ready())
-    assert lab.pods.shell(found["app"], "cat /app/file") == "inner\n"
+    assert lab.pods.shell(found["app"], "cat /app/file /inner/file") == "outer\ninner\n"
     assert lab.pods.shell(found["docker"], "cat /copied") == "inner\n"
 
 

@@ -34,6 +34,7 @@ class GitClones:
         max_clones: How many are kept.
         max_bytes: Bytes of packs that are kept in all, the newest clone never counted out.
         protocols: Allowed URL schemes.
+        ca_file: PEM file of the authorities that git trusts; the system's when None.
     """
 
     def __init__(
@@ -43,8 +44,10 @@ class GitClones:
         max_clones: int = 100,
         max_bytes: int = 8 * 1024**3,
         protocols: tuple[str, ...] = SCHEMES,
+        ca_file: str | None = None,
     ) -> None:
         self._directory = directory
+        self._environment = {"GIT_SSL_CAINFO": ca_file} if ca_file else {}
         self._max_clones = max_clones
         self._max_bytes = max_bytes
         self._protocols = protocols
@@ -76,7 +79,9 @@ class GitClones:
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:40]
 
     def _process(self, path: Path | None) -> GitProcess:
-        return GitProcess(git_dir=path, protocols=":".join(self._protocols))
+        return GitProcess(
+            git_dir=path, protocols=":".join(self._protocols), environment=self._environment
+        )
 
     async def _clone(self, url: str, credentials: GitCredentials | None, path: Path) -> None:
         """Clone beside, then move into place: a killed operator leaves no half clone."""
@@ -85,7 +90,10 @@ class GitClones:
         options = ("--bare", "--quiet", "--filter=blob:none", "--no-local", "--template=")
         try:
             with credential_environment(url, credentials) as environment:
-                git = GitProcess(protocols=":".join(self._protocols), environment=environment)
+                git = GitProcess(
+                    protocols=":".join(self._protocols),
+                    environment={**self._environment, **environment},
+                )
                 await git.run(
                     *("clone", *options, "--", url, str(part / "repo")), timeout=NETWORK_SECONDS
                 )

@@ -405,19 +405,16 @@ def _backoff(attempts: Attempts, now: datetime) -> float:
 
 
 def _abandoned(situation: Situation) -> Iterator[StopJob]:
-    """Our own live Jobs that build nothing of the plan any more (spec changed, intermediate stage discarded)."""
+    """Our own Jobs that build nothing of the plan any more (spec changed, intermediate stage discarded).
+
+    One that has delivered everything is left to end by itself: its log is still of use.
+    """
     for job in situation.jobs:
         mine = job.owner_uid == situation.owner_uid and not job.deleting
-        if mine and job.digests and not job.ended and not _wanted(situation, job):
+        live = job.digests and not job.ended and not job.delivered
+        if mine and live and not _serves(situation.plan, job):
             yield StopJob(job=job, why="the plan has changed")
 
 
-def _wanted(situation: Situation, job: ObservedJob) -> bool:
-    plan = situation.plan
-    builds = any(
-        lineage.builds(plan, image, index, job)
-        for image in plan.images
-        for index, stage in enumerate(image.stages)
-        if stage.state is not StageState.CACHED and stage.digest in job.digests
-    )
-    return builds or not situation.bundles.keys() >= set(job.exports.values())
+def _serves(plan: BuildPlan, job: ObservedJob) -> bool:
+    return any(lineage.serves(plan, image, job) for image in plan.images)

@@ -4,9 +4,11 @@ In: the plan and a Job. Out: yes or no. A Job of several stages is of use only w
 thing that this Job made; when another was published first, the rest of the run stands on something else and is abandoned.
 """
 
+from itertools import takewhile
+
 from conveyor.jobs.model import ObservedJob
 from conveyor.plan.facts import StageDesc
-from conveyor.plan.model import BuildPlan, ImageBase, PlannedImage
+from conveyor.plan.model import BuildPlan, ImageBase, PlannedImage, StageState
 
 
 def builds(plan: BuildPlan, image: PlannedImage, index: int, job: ObservedJob) -> bool:
@@ -17,6 +19,23 @@ def builds(plan: BuildPlan, image: PlannedImage, index: int, job: ObservedJob) -
     """
     run = job.digests.index(str(image.stages[index].digest))
     return _holds(plan, image, index - run, run, job)
+
+
+def serves(plan: BuildPlan, image: PlannedImage, job: ObservedJob) -> bool:
+    """Whether this image still wants what the Job builds, on what is stored.
+
+    A Job whose later stages are planned no more is of use until its first ones are stored.
+    """
+    digests = [str(stage.digest) for stage in image.stages]
+    if job.digests[0] not in digests:
+        return False
+    first = digests.index(job.digests[0])
+    pairs = zip(digests[first:], job.digests, strict=False)
+    common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    stages = image.stages[first : first + common]
+    open_ = any(stage.state is not StageState.CACHED for stage in stages)
+    wanted = open_ or common == len(job.digests)
+    return wanted and _holds(plan, image, first, common, job)
 
 
 def built_image(plan: BuildPlan, image: PlannedImage, job: ObservedJob) -> bool:

@@ -107,6 +107,12 @@ class ObservedJob:
     deleting: bool = False
 
     @property
+    def delivered(self) -> bool:
+        """Whether everything it was made for is reported."""
+        runs = len(self.result.runs) >= len(self.digests)
+        return runs and self.exports.keys() <= self.result.exports.keys()
+
+    @property
     def ended(self) -> bool:
         """Whether no container of it will run again."""
         return self.phase is JobPhase.ENDED

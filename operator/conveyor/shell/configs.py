@@ -22,6 +22,7 @@ from conveyor.config.image_selection import select_images
 from conveyor.config.model import WerfConfig
 from conveyor.config.parse import parse
 from conveyor.config.render import CommitInfo
+from conveyor.config.scope import check_scope
 from conveyor.shell.session import Session
 
 _NAMES = ("werf.yaml", "werf.yml")
@@ -85,6 +86,7 @@ class Configs:
         config = await asyncio.to_thread(parse, text, file=name, project_dir=directory)
         policy = await asyncio.to_thread(files.get, _POLICY)
         check_policy(config, parse_policy(policy), file=name)
+        check_scope(config)
         return config
 
     async def _files(self, session: Session, commit: str, directory: str) -> tuple[Files, str]:

@@ -13,7 +13,7 @@ from conveyor.adapters.cluster import JOBS, ApiError, Cluster
 from conveyor.adapters.events import EventRecorder
 from conveyor.adapters.lock_manager import LockManager
 from conveyor.api.errors import NotYet
-from conveyor.api.names import Reason
+from conveyor.api.names import LABEL_IMAGE_BUILD, Reason, label_value
 from conveyor.api.v1alpha1 import ImageBuild
 from conveyor.jobs import exports
 from conveyor.jobs.decide import PublishStage, RecordExport, StartJob, StopJob
@@ -25,6 +25,7 @@ from conveyor.plan.model import BuildPlan
 from conveyor.shell.publish import Published, Replan, parent_image, publish
 from conveyor.shell.reports import Reports
 from conveyor.shell.session import Session
+from conveyor.shell.telemetry import JOBS_STARTED, STAGES
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +74,7 @@ class Dispatcher:
         )
         created = await self._create(build.metadata.namespace, body)
         if created:
+            JOBS_STARTED.labels("stage" if action.stages else "export").inc()
             what = stage_names(action.stages)
             await self._events.post(build, Reason.STAGE_STARTED, f"{what}: Job {name}")
         return created
@@ -115,6 +117,7 @@ class Dispatcher:
         else:
             reason, text = Reason.STAGE_BUILT, what
         await self._events.post(session.build, reason, text)
+        STAGES.labels("discarded" if done.discarded else "built").inc()
         log.info("%s %s", reason.value, what, extra={"build": session.build.metadata.name})
         return done
 
@@ -143,12 +146,30 @@ class Dispatcher:
             live += sum(not (job.get("status") or {}).get("conditions") for job in jobs)
         return live
 
+    async def end_jobs(self, build: ImageBuild, why: str) -> None:
+        """Stop what still runs for a build that is over, and let what has ended expire."""
+        meta = build.metadata
+        selector = labels_selector({LABEL_IMAGE_BUILD: label_value(meta.name)})
+        jobs, _ = await self._cluster.list(JOBS, "jobs", meta.namespace, selector=selector)
+        for job in jobs:
+            owners = [owner["uid"] for owner in job["metadata"].get("ownerReferences") or []]
+            if meta.uid not in owners or "deletionTimestamp" in job["metadata"]:
+                continue
+            name = job["metadata"]["name"]
+            if (job.get("status") or {}).get("conditions"):
+                await self._expire(meta.namespace, name, build.spec.job_ttl_seconds)
+            else:
+                await self._cluster.delete(JOBS, "jobs", meta.namespace, name)
+                await self._events.post(build, Reason.CANCELED, f"Job {name} was stopped: {why}")
+
     async def expire(self, session: Session, job: ObservedJob) -> None:
         """Let a Job and its logs go some time after it ended."""
-        meta, seconds = session.build.metadata, session.build.spec.job_ttl_seconds
-        await self._cluster.merge(
-            JOBS, "jobs", meta.namespace, job.name, {"spec": {"ttlSecondsAfterFinished": seconds}}
-        )
+        build = session.build
+        await self._expire(build.metadata.namespace, job.name, build.spec.job_ttl_seconds)
+
+    async def _expire(self, namespace: str, name: str, seconds: int) -> None:
+        body = {"spec": {"ttlSecondsAfterFinished": seconds}}
+        await self._cluster.merge(JOBS, "jobs", namespace, name, body)
 
     async def stop(self, session: Session, action: StopJob) -> None:
         """Delete a Job that is of no use any more."""

@@ -51,6 +51,7 @@ from conveyor.shell.observing import observed_jobs
 from conveyor.shell.reports import Reports
 from conveyor.shell.session import Session, Sessions
 from conveyor.shell.settings import Settings
+from conveyor.shell.telemetry import STAGES
 from conveyor.shell.workqueue import Key
 
 _MAX_ROUNDS: Final = 1000
@@ -121,6 +122,8 @@ class Reconciler:
         except NotYet as error:
             if error.reason == Reason.GIT_REMOTE_UNREACHABLE:
                 return await self._outage(key, build, run, Reason.GIT_REMOTE_UNREACHABLE, error)
+            if error.reason == Reason.POD_REJECTED:
+                return await self._outage(key, build, run, Reason.POD_REJECTED, error)
             await self._write(build, _progress(build, run, error.reason, error.message))
             return error.after
         except (UnauthorizedError, DeniedError) as error:
@@ -260,6 +263,7 @@ class Reconciler:
         if new.completed_at is not None:
             await self._stop_waiting(session, step)
             await self._let_jobs_expire(session)
+            await self._tell_failures(session, step)
         await self._write(session.build, new)
         if new.completed_at is not None:
             return None
@@ -273,6 +277,12 @@ class Reconciler:
             if view.failure is not None and view.job is not None and not view.job.ended:
                 why = f"it waited in vain: {view.failure.reason.value}"
                 await self._dispatcher.stop(session, StopJob(job=view.job, why=why))
+
+    async def _tell_failures(self, session: Session, step: Step) -> None:
+        for image, stage, failure in step.decision.failures:
+            STAGES.labels("failed").inc()
+            message = f"image {image}, stage {stage}: {failure.message}"
+            await self._dispatcher.warn(session.build, failure.reason, message)
 
     async def _let_jobs_expire(self, session: Session) -> None:
         """Only now: as long as a build goes on, its ended Jobs are the memory of what failed and how often."""
@@ -290,6 +300,7 @@ class Reconciler:
 
     async def _fail(self, build: ImageBuild, run: Run, reason: str, message: str) -> None:
         log.info("%s: %s", reason, message, extra={"build": build.metadata.name})
+        await self._dispatcher.end_jobs(build, reason)
         new = status.stalled(build, run, _now(), reason=Reason(reason), message=message)
         await self._write(build, new)
         await self._dispatcher.warn(build, Reason(reason), message)

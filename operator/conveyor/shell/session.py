@@ -7,6 +7,7 @@ In: an ImageBuild. Out: `Session`: stages storage, git repository, and what Jobs
 import asyncio
 import hashlib
 import json
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +49,7 @@ class Sessions:
     def __init__(self, cluster: Cluster, settings: Settings) -> None:
         self._cluster = cluster
         self._settings = settings
-        self._clones = GitClones(Path(settings.cache_dir) / "git")
+        self._clones: dict[str | None, GitClones] = {}
         self._tools = ToolsLayer.load(Path(settings.tools_dir))
         self._images = ImageCache()
         self._clients: LruCache[str, RegistryClient] = LruCache(256)
@@ -61,11 +62,12 @@ class Sessions:
         """
         spec = build.spec
         pem = await self._ca_pem(build)
-        registry = await self._registry(build, pem)
+        ca_file = await asyncio.to_thread(self._ca_path, pem)
+        registry = await self._registry(build, ca_file)
         return Session(
             build=build,
             storage=StagesStorage(registry, spec.repo, self._tools, self._images),
-            git=await self._git(build),
+            git=await self._git(build, ca_file),
             pods=PodSettings(
                 courier_image=self._settings.image,
                 pull_policy=self._settings.image_pull_policy,
@@ -77,17 +79,17 @@ class Sessions:
     async def _secret(self, build: ImageBuild, name: str) -> Mapping[str, str]:
         return await read_secret(self._cluster, build.metadata.namespace, name)
 
-    async def _registry(self, build: ImageBuild, pem: str) -> RegistryClient:
+    async def _registry(self, build: ImageBuild, ca_file: str | None) -> RegistryClient:
         spec = build.spec
         refs = [ref for ref in (spec.push_secret_ref, *spec.pull_secret_refs) if ref is not None]
         texts = [await self._docker_config(build, ref.name) for ref in refs]
-        key = hashlib.sha256(json.dumps([texts, pem]).encode()).hexdigest()
+        key = hashlib.sha256(json.dumps([texts, ca_file]).encode()).hexdigest()
         client = self._clients.get(key)
         if client is None:
             options = RegistryOptions(
                 insecure=frozenset(self._settings.insecure_registries),
                 mirrors=self._settings.registry_mirrors,
-                ca_file=self._ca_path(key, pem),
+                ca_file=ca_file,
             )
             client = RegistryClient(_credentials(texts), options)
             await client.__aenter__()
@@ -105,15 +107,16 @@ class Sessions:
             )
         return data[names.DOCKER_CONFIG_SECRET_KEY]
 
-    def _ca_path(self, key: str, pem: str) -> str | None:
+    def _ca_path(self, pem: str) -> str | None:
         if not pem:
             return None
+        key = hashlib.sha256(pem.encode()).hexdigest()
         path = Path(self._settings.cache_dir) / "ca" / f"{key}.pem"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(pem)
         return str(path)
 
-    async def _git(self, build: ImageBuild) -> GitRepo | None:
+    async def _git(self, build: ImageBuild, ca_file: str | None) -> GitRepo | None:
         if build.spec.source is None:
             return None
         git = build.spec.source.git
@@ -121,7 +124,12 @@ class Sessions:
         if git.secret_ref is not None:
             data = await self._secret(build, git.secret_ref.name)
             credentials = _git_credentials(data, git.secret_ref.name)
-        return await self._clones.open(git.url, credentials)
+        if ca_file not in self._clones:
+            # Clones are kept apart by what is trusted, as they are by credentials.
+            folder = Path(ca_file).stem if ca_file else "system"
+            directory = Path(self._settings.cache_dir) / "git" / folder
+            self._clones[ca_file] = GitClones(directory, ca_file=ca_file)
+        return await self._clones[ca_file].open(git.url, credentials)
 
     async def _ca_pem(self, build: ImageBuild) -> str:
         """The operator's and the build's certificate authorities, put into a ConfigMap for the pods."""
@@ -132,9 +140,10 @@ class Sessions:
             ref = build.spec.ca_bundle.config_map_ref
             namespace = build.metadata.namespace
             parts.append(await read_config_map(self._cluster, namespace, ref.name, ref.key))
-        pem = "\n".join(parts)
-        if pem:
-            await self._share_ca(build, pem)
+        if not parts:
+            return ""
+        pem = "\n".join([await asyncio.to_thread(_system_authorities), *parts])
+        await self._share_ca(build, pem)
         return pem
 
     async def _share_ca(self, build: ImageBuild, pem: str) -> None:
@@ -162,6 +171,12 @@ class Sessions:
                 ) from None
             if error.status != 409:
                 raise
+
+
+def _system_authorities() -> str:
+    """What programs trust by default: a bundle given to them by SSL_CERT_FILE replaces it, so it goes along."""
+    cafile = ssl.get_default_verify_paths().cafile
+    return Path(cafile).read_text(encoding="utf-8") if cafile else ""
 
 
 def _credentials(texts: list[str]) -> Credentials:

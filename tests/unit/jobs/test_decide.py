@@ -291,6 +291,14 @@ def test_other_jobs_are_left_alone(kept):
     assert not any(isinstance(action, StopJob) for action in decision.actions)
 
 
+def test_a_job_that_has_delivered_everything_is_left_to_end_by_itself():
+    """Its stages are stored by its own result; the pod has not ended yet and its log is of use."""
+    result = StageResult(runs=(ran("i"),))
+    done = job("app/gone", parent=ON_FROM, result=result)
+    decision = decide(situation(plan(two_stages()), done))
+    assert not any(isinstance(action, StopJob) for action in decision.actions)
+
+
 # --- failures and attempts --------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,53 @@
+"""What this version reads but cannot build yet.
+
+In: a legal `WerfConfig`. Out: nothing, or a UserError that names every line. It is asked before anything starts: a directive that
+were read and then ignored would give a wrong image without a word.
+"""
+
+from collections.abc import Iterator
+
+from conveyor.api.errors import UserError
+from conveyor.api.names import Reason
+from conveyor.config.model import DockerfileImage, Image, StapelImage, WerfConfig
+
+_PLATFORM = "linux/amd64"
+
+
+def check_scope(config: WerfConfig) -> None:
+    """Refuse what would be left out.
+
+    Raises:
+        UserError: NotSupported, one line for every directive.
+    """
+    problems = [
+        f'{image.at}: image "{image.name}": {problem}'
+        for image in config.images
+        for problem in _problems(image, config)
+    ]
+    if problems:
+        raise UserError(Reason.NOT_SUPPORTED, "\n".join(problems[:10]))
+
+
+def _problems(image: Image, config: WerfConfig) -> Iterator[str]:
+    for platform in image.platforms or config.meta.platforms:
+        if platform != _PLATFORM:
+            yield f"platform {platform} is not supported yet; only {_PLATFORM} is"
+    if image.dependencies:
+        yield "`dependencies` are not supported yet"
+    match image:
+        case StapelImage():
+            if image.mounts:
+                yield "`mount` is not supported yet; its content would end up in the image"
+            if image.from_latest:
+                yield "`fromLatest` is not supported yet; name the base image by digest"
+        case DockerfileImage():
+            yield from _dockerfile_problems(image)
+
+
+def _dockerfile_problems(image: DockerfileImage) -> Iterator[str]:
+    if image.staged:
+        yield "`staged: true` is not supported yet"
+    if image.network:
+        yield "`network` is not supported; commands use the network of their pod"
+    if image.add_host:
+        yield "`addHost` is not supported; use a name that can be resolved"

@@ -1,0 +1,35 @@
+"""What is read but not built yet is refused, with its line."""
+
+import pytest
+
+from conveyor.api.errors import UserError
+from conveyor.config.parse import parse
+from conveyor.config.scope import check_scope
+
+META = "project: p\nconfigVersion: 1\n---\n"
+STAPEL = META + "image: app\nfrom: debian:bookworm\n"
+DOCKERFILE = META + "image: app\ndockerfile: Dockerfile\n"
+
+
+@pytest.mark.parametrize("text", [STAPEL, DOCKERFILE, STAPEL + "platform: [linux/amd64]\n"])
+def test_what_is_built_passes(text):
+    check_scope(parse(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "directive"),
+    [
+        (STAPEL + "mount:\n- from: tmp_dir\n  to: /cache\n", "`mount`"),
+        (STAPEL + "fromLatest: true\n", "`fromLatest`"),
+        (STAPEL + "platform: [linux/arm64]\n", "platform linux/arm64"),
+        (DOCKERFILE + "staged: true\n", "`staged: true`"),
+        (DOCKERFILE + "network: host\n", "`network`"),
+        (DOCKERFILE + "addHost: ['h:1.2.3.4']\n", "`addHost`"),
+    ],
+)
+def test_what_would_be_left_out_is_refused(text, directive):
+    with pytest.raises(UserError) as caught:
+        check_scope(parse(text))
+    assert caught.value.reason == "NotSupported"
+    assert caught.value.message.startswith('werf.yaml:4: image "app": ')
+    assert directive in caught.value.message
