@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -135,6 +136,7 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="also into docs/benchmarks.md")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up as after Ctrl-C
     try:
         runs = int(os.environ.get("BENCH_RUNS", "5"))
         text = asyncio.run(measure(options.only, max(1, runs)))

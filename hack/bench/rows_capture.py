@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.lab import run
+from bench.lab import BenchError, run
 from bench.table import Row, row
 from cluster import settings
 from conveyor.builder.layer import write_layer
@@ -74,5 +74,5 @@ def _capture(root: Path, number: int) -> float:
         took = time.perf_counter() - begun
     expected = FOLDERS * (FILES + 1) + 1  # and the folder that holds them
     if figures.entries != expected:
-        raise AssertionError(f"{figures.entries} entries were captured instead of {expected}")
+        raise BenchError(f"{figures.entries} entries were captured instead of {expected}")
     return took

@@ -11,6 +11,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from bench import projects
+from bench.lab import BenchError
 from bench.operator import Meter
 from bench.table import Row, row
 from bench.timeline import MOMENTS, timeline
@@ -56,7 +57,11 @@ def chain_rows(found: Chains) -> list[Row]:
     """The overhead of one stage Job, alone and as seen in a chain."""
     return [
         row("stage Job: created → stage published, less its command", found.overheads, bar=2.0),
-        row("stage Job in a chain: its Job → the next one, less its command", found.periods),
+        row(
+            "stage Job in a chain: created → next one created, less its command",
+            found.periods,
+            bar=2.0,
+        ),
     ]
 
 
@@ -109,9 +114,15 @@ async def _cold(lab: Lab, execution: str, stages: int) -> Built:
 def _expect(built: Built, stages: int, *, jobs: int) -> None:
     counted = built.status["counts"]["total"]
     if (counted, len(built.jobs)) != (stages, jobs):
-        raise AssertionError(
+        raise BenchError(
             f"{counted} stages in {len(built.jobs)} Jobs instead of {stages} in {jobs}"
         )
+
+
+def _expect_cached(built: Built) -> None:
+    counts = built.status["counts"]
+    if counts["cached"] != counts["total"]:
+        raise BenchError(f"only {counts['cached']} of {counts['total']} stages were cached")
 
 
 async def cached(lab: Lab, runs: int) -> list[Row]:
@@ -125,6 +136,7 @@ async def cached(lab: Lab, runs: int) -> list[Row]:
         await asyncio.sleep(1)
         before = await meter.api_calls()
         built.append(await lab.build(spec))
+        _expect_cached(built[-1])
         calls.append(await meter.api_calls() - before)
     return [
         row("6 stages, all cached: apply → Ready", [b.seconds for b in built], bar=3.0),

@@ -1,1 +1,1 @@
-"""builder."""
+"""What runs in a build pod: the stage program (standard library alone) and the courier."""

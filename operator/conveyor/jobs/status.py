@@ -25,7 +25,7 @@ from conveyor.api.v1alpha1 import (
     StageState,
     StageStatus,
 )
-from conveyor.jobs.decide import Decision, StageView
+from conveyor.jobs.decision import Decision, StageView
 from conveyor.jobs.model import Failure
 from conveyor.plan.model import BuildPlan, PlannedImage, PlannedStage
 

@@ -1,1 +1,1 @@
-"""shell."""
+"""The operator process: events wake, one reconcile gathers, plans, decides and applies."""

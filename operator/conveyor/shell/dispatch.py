@@ -16,7 +16,7 @@ from conveyor.api.errors import NotYet
 from conveyor.api.names import LABEL_IMAGE_BUILD, Reason, label_value
 from conveyor.api.v1alpha1 import ImageBuild
 from conveyor.jobs import exports
-from conveyor.jobs.decide import PublishStage, RecordExport, StartJob, StopJob
+from conveyor.jobs.decision import PublishStage, RecordExport, StartJob, StopJob
 from conveyor.jobs.manifest import job as job_manifest
 from conveyor.jobs.manifest import job_name, labels_selector, stage_names
 from conveyor.jobs.model import Bundle, Export, JobOrder, ObservedJob, ParentImage

@@ -14,7 +14,7 @@ from conveyor.adapters.lock_manager import LockManager
 from conveyor.api import names
 from conveyor.api.errors import NotYet
 from conveyor.api.names import Reason
-from conveyor.jobs.decide import PublishStage
+from conveyor.jobs.decision import PublishStage
 from conveyor.jobs.image import stage_config
 from conveyor.jobs.model import ParentImage
 from conveyor.plan.facts import StageDesc, StageID

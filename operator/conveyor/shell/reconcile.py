@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, assert_never
 
-from conveyor.adapters.cluster import BUILDS, ApiError, Cluster
+from conveyor.adapters.cluster import BUILDS, Cluster
 from conveyor.adapters.registry_errors import (
     DeniedError,
     RateLimitedError,
@@ -22,14 +22,14 @@ from conveyor.adapters.registry_errors import (
     UnreachableError,
 )
 from conveyor.api import names
-from conveyor.api.compact import compact_status
 from conveyor.api.errors import NotYet, UserError
 from conveyor.api.names import Reason
 from conveyor.api.v1alpha1 import Execution, ImageBuild, ImageBuildStatus
 from conveyor.config.model import WerfConfig
 from conveyor.jobs import exports, status
 from conveyor.jobs.attempts import patience_left
-from conveyor.jobs.decide import (
+from conveyor.jobs.decide import decide
+from conveyor.jobs.decision import (
     Action,
     Decision,
     PublishStage,
@@ -37,7 +37,6 @@ from conveyor.jobs.decide import (
     Situation,
     StartJob,
     StopJob,
-    decide,
 )
 from conveyor.jobs.manifest import run_id
 from conveyor.jobs.model import Bundle, ObservedJob
@@ -51,6 +50,7 @@ from conveyor.shell.observing import observed_jobs
 from conveyor.shell.reports import Reports
 from conveyor.shell.session import Session, Sessions
 from conveyor.shell.settings import Settings
+from conveyor.shell.statuses import Statuses
 from conveyor.shell.telemetry import STAGES
 from conveyor.shell.workqueue import Key
 
@@ -88,6 +88,7 @@ class Reconciler:
         self._reports = reports
         self._answers = Answers()
         self._configs = Configs()
+        self._statuses = Statuses(cluster)
         self._outages: dict[Key, float] = {}
 
     async def __call__(self, key: Key) -> float | None:
@@ -124,7 +125,7 @@ class Reconciler:
                 return await self._outage(key, build, run, Reason.GIT_REMOTE_UNREACHABLE, error)
             if error.reason == Reason.POD_REJECTED:
                 return await self._outage(key, build, run, Reason.POD_REJECTED, error)
-            await self._write(build, _progress(build, run, error.reason, error.message))
+            await self._statuses.write(build, _progress(build, run, error.reason, error.message))
             return error.after
         except (UnauthorizedError, DeniedError) as error:
             await self._fail(build, run, Reason.REGISTRY_DENIED, str(error))
@@ -139,8 +140,8 @@ class Reconciler:
         session = await self._sessions.open(build)
         if not run.commit and session.git is not None:
             run = replace(run, commit=await self._resolve(session))
-            await self._write(build, _progress(build, run, Reason.PLANNING, "planning"))
-            build = await self._reread(build)
+            await self._statuses.write(build, _progress(build, run, Reason.PLANNING, "planning"))
+            build = await self._statuses.reread(build)
         config = await self._configs.load(session, run.commit)
         images = self._configs.selected(config, build)
         for _ in range(_MAX_ROUNDS):
@@ -148,7 +149,7 @@ class Reconciler:
             if not await self._apply(session, run, config, images, step):
                 break
             await self._report(session, run, step)
-            build = await self._reread(build)
+            build = await self._statuses.reread(build)
             session = replace(session, build=build)
         return await self._conclude(session, run, step)
 
@@ -256,7 +257,7 @@ class Reconciler:
     # --- status -------------------------------------------------------------------------------------------------------
 
     async def _report(self, session: Session, run: Run, step: Step) -> None:
-        await self._write(session.build, _planned(session, run, step))
+        await self._statuses.write(session.build, _planned(session, run, step))
 
     async def _conclude(self, session: Session, run: Run, step: Step) -> float | None:
         new = _planned(session, run, step)
@@ -264,7 +265,7 @@ class Reconciler:
             await self._stop_waiting(session, step)
             await self._let_jobs_expire(session)
             await self._tell_failures(session, step)
-        await self._write(session.build, new)
+        await self._statuses.write(session.build, new)
         if new.completed_at is not None:
             return None
         return min(
@@ -296,13 +297,13 @@ class Reconciler:
         for job in await observed_jobs(self._cluster, self._reports, session):
             if job.owner_uid == build.metadata.uid and not job.ended and not job.deleting:
                 await self._dispatcher.stop(session, StopJob(job=job, why="spec.suspend is true"))
-        await self._write(build, status.suspended(build, run, _now()))
+        await self._statuses.write(build, status.suspended(build, run, _now()))
 
     async def _fail(self, build: ImageBuild, run: Run, reason: str, message: str) -> None:
         log.info("%s: %s", reason, message, extra={"build": build.metadata.name})
         await self._dispatcher.end_jobs(build, reason)
         new = status.stalled(build, run, _now(), reason=Reason(reason), message=message)
-        await self._write(build, new)
+        await self._statuses.write(build, new)
         await self._dispatcher.warn(build, Reason(reason), message)
 
     async def _outage(
@@ -315,7 +316,7 @@ class Reconciler:
             self._outages.pop(key, None)
             await self._fail(build, run, reason, str(error))
             return None
-        await self._write(build, _progress(build, run, reason, f"{error}; trying again"))
+        await self._statuses.write(build, _progress(build, run, reason, f"{error}; trying again"))
         return _OUTAGE_POLL
 
     async def _write_invalid(self, body: dict[str, Any], error: UserError) -> None:
@@ -329,33 +330,7 @@ class Reconciler:
         run = status.run_of(bare, _now())
         new = status.stalled(bare, run, _now(), reason=Reason(error.reason), message=error.message)
         log.info("invalid spec", extra={"build": meta["name"]})
-        await self._write(bare, new)
-
-    async def _reread(self, build: ImageBuild) -> ImageBuild:
-        """The object again, for its status; a spec that changed meanwhile waits for the next look."""
-        body = await self._cluster.get(
-            BUILDS, names.PLURAL, build.metadata.namespace, build.metadata.name
-        )
-        if body is None or body["metadata"]["uid"] != build.metadata.uid:
-            raise NotYet(Reason.PROGRESSING, "the ImageBuild is gone", after=1.0)
-        if body["metadata"]["generation"] != build.metadata.generation:
-            raise NotYet(Reason.PROGRESSING, "the spec has changed", after=0.05)
-        return ImageBuild.from_object(body)
-
-    async def _write(self, build: ImageBuild, new: ImageBuildStatus) -> None:
-        """Write status, only if it differs from what is there."""
-        new = compact_status(new)
-        if new == build.status:
-            return
-        meta = build.metadata
-        try:
-            await self._cluster.put_status(
-                BUILDS, names.PLURAL, meta.namespace, meta.name, meta.uid, new.to_json()
-            )
-        except ApiError as error:
-            if error.status not in (404, 409, 422):
-                raise
-            log.info("status of a vanished ImageBuild was not written: %s", error.message)
+        await self._statuses.write(bare, new)
 
 
 def _takes_slot(job: ObservedJob) -> bool:

@@ -26,7 +26,8 @@ from tests.unit.jobs.values import (
 
 from conveyor.api.names import Reason
 from conveyor.jobs import exports
-from conveyor.jobs.decide import (
+from conveyor.jobs.decide import decide
+from conveyor.jobs.decision import (
     Action,
     Decision,
     PublishStage,
@@ -34,7 +35,6 @@ from conveyor.jobs.decide import (
     Situation,
     StartJob,
     StopJob,
-    decide,
 )
 from conveyor.jobs.model import (
     Bundle,

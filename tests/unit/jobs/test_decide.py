@@ -29,7 +29,8 @@ from tests.unit.jobs.values import (
 )
 
 from conveyor.api.names import Reason
-from conveyor.jobs.decide import PublishStage, StartJob, StopJob, decide
+from conveyor.jobs.decide import decide
+from conveyor.jobs.decision import PublishStage, StartJob, StopJob
 from conveyor.jobs.model import JobPhase, StageResult
 from conveyor.plan.model import ImageBase
 

@@ -27,7 +27,8 @@ from tests.unit.jobs.values import (
 )
 
 from conveyor.jobs import exports
-from conveyor.jobs.decide import PublishStage, RecordExport, StartJob, decide
+from conveyor.jobs.decide import decide
+from conveyor.jobs.decision import PublishStage, RecordExport, StartJob
 from conveyor.jobs.model import JobPhase, StageResult
 from conveyor.plan.model import StageWork
 

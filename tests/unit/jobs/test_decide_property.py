@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.unit.jobs.simulation import ImageSpec, Luck, World
 
-from conveyor.jobs.decide import Decision
+from conveyor.jobs.decision import Decision
 
 ROUNDS = 400
 KINDS = st.sampled_from(["run", "run", "run", "config", "import", "copy"])

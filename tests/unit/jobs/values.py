@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from conveyor.api.names import Reason
 from conveyor.config.dockerfile import Instruction
 from conveyor.config.model import Import
-from conveyor.jobs.decide import Decision, Situation, StageView
+from conveyor.jobs.decision import Decision, Situation, StageView
 from conveyor.jobs.model import (
     Bundle,
     ExportResult,
