@@ -109,7 +109,7 @@ def test_no_node_takes_the_pod(lab: Harness) -> None:
     assert "node" in condition(status, "Ready")["message"]
     assert condition(status, "Reconciling")["status"] == "True"
     build.patch_spec(podTemplate=None)
-    build.wait_ready()
+    build.wait_ready(90)
 
 
 def _reason(status: dict[str, object]) -> str:

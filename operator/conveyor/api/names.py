@@ -124,7 +124,6 @@ class Reason(StrEnum):
     )
 
     BASE_IMAGE_NOT_FOUND = "BaseImageNotFound", "The registry has no such base image."
-    BASE_IMAGE_PULL_FAILED = "BaseImagePullFailed", "The base image exists but cannot be read."
     REGISTRY_UNREACHABLE = "RegistryUnreachable", "The registry does not answer; tried again."
     REGISTRY_DENIED = "RegistryDenied", "The registry refuses the credentials or this repository."
     PUSH_FAILED = "PushFailed", "The registry did not take a layer, config or manifest."
@@ -142,10 +141,6 @@ class Reason(StrEnum):
         "PodRejected",
         "The cluster refuses the pod: quota, pod security or other admission.",
     )
-    RETRIES_EXHAUSTED = (
-        "RetriesExhausted",
-        "Infrastructure failed more often than spec.retryLimit.",
-    )
     TIMED_OUT = "TimedOut", "The build ran longer than spec.timeout."
 
     SECRET_NOT_FOUND = "SecretNotFound", "A Secret or ConfigMap that the spec names does not exist."
@@ -159,13 +154,10 @@ class Reason(StrEnum):
 
     STAGE_STARTED = "StageStarted", "Event: a Job for a stage was created."
     STAGE_BUILT = "StageBuilt", "Event: a stage was built and published."
-    STAGE_CACHED = "StageCached", "Event: a stored stage is used."
     STAGE_DISCARDED = (
         "StageDiscarded",
         "Event: somebody else published the same stage first; theirs is used, ours thrown away.",
     )
-    STAGE_RETRIED = "StageRetried", "Event: a stage starts again after an infrastructure failure."
-    IMAGE_READY = "ImageReady", "Event: an image is published."
     CANCELED = (
         "Canceled",
         "Event: Jobs were stopped: the spec changed or the object goes.",

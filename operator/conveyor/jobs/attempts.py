@@ -64,7 +64,7 @@ class Attempts:
 
 def attempts_of(jobs: Sequence[ObservedJob], limits: RunLimits) -> Attempts:
     """Judge the attempts. Jobs of an earlier run of the same build do not count against this one."""
-    active = [job for job in jobs if job.phase is not JobPhase.ENDED]
+    active = [job for job in jobs if not job.ended and not outdated(job, limits)]
     if active:
         return Attempts(active=active[0])
     counted = sorted((job for job in jobs if _counts(job, limits)), key=lambda job: job.attempt)
@@ -77,6 +77,12 @@ def attempts_of(jobs: Sequence[ObservedJob], limits: RunLimits) -> Attempts:
     if len(counted) > limits.retry_limit:
         return Attempts(verdict=_exhausted(failure, len(counted)), failures=len(counted), last=last)
     return Attempts(failures=len(counted), last=last)
+
+
+def outdated(job: ObservedJob, limits: RunLimits) -> bool:
+    """Our own Job of an earlier run that nothing runs of yet: the wish changed, and with it perhaps the pod."""
+    mine = job.owner_uid == limits.owner_uid and job.run_id != limits.run_id
+    return mine and job.phase is JobPhase.PENDING
 
 
 def _counts(job: ObservedJob, limits: RunLimits) -> bool:

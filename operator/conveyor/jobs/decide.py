@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 
 from conveyor.api.v1alpha1 import StageState as ViewState
 from conveyor.jobs import exports, lineage
-from conveyor.jobs.attempts import Attempts, attempts_of, patience_left, stuck
+from conveyor.jobs.attempts import Attempts, attempts_of, outdated, patience_left, stuck
 from conveyor.jobs.decision import (
     Action,
     Decision,
@@ -320,8 +320,10 @@ def _abandoned(situation: Situation) -> Iterator[StopJob]:
     """
     for job in situation.jobs:
         mine = job.owner_uid == situation.owner_uid and not job.deleting
-        live = job.digests and not job.ended and not job.delivered
-        if mine and live and not _serves(situation.plan, job):
+        live = not job.ended and not job.delivered
+        if mine and live and outdated(job, situation):
+            yield StopJob(job=job, why="a new run of the build has begun")
+        elif mine and live and job.digests and not _serves(situation.plan, job):
             yield StopJob(job=job, why="the plan has changed")
 
 

@@ -329,8 +329,14 @@ def _stage(
         job=view.job.name if view.job else before.job if before else None,
         started_at=_started(view) or (before.started_at if before else None),
         finished_at=_finished(stage, view),
-        reason=view.failure.reason.value if view.failure else None,
+        reason=_reason(view),
     )
+
+
+def _reason(view: StageView) -> str | None:
+    if view.failure is not None:
+        return view.failure.reason.value
+    return Reason.DEPENDENCY_FAILED.value if view.state is StageState.SKIPPED else None
 
 
 def _started(view: StageView) -> str | None:

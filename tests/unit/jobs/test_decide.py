@@ -300,6 +300,16 @@ def test_a_job_that_has_delivered_everything_is_left_to_end_by_itself():
     assert not any(isinstance(action, StopJob) for action in decision.actions)
 
 
+def test_a_pod_that_never_started_is_made_anew_by_a_new_run():
+    """The spec was mended, a node selector for example: waiting for the old pod would be in vain."""
+    waits = job("app/install", parent=ON_FROM, phase=JobPhase.PENDING, run_id="0/")
+    decision = decide(situation(plan(two_stages()), waits))
+    assert StopJob(job=waits, why="a new run of the build has begun") in decision.actions
+    assert started(decision) == [["app/install"]]
+    runs = job("app/install", parent=ON_FROM, phase=JobPhase.RUNNING, run_id="0/")
+    assert decide(situation(plan(two_stages()), runs)).actions == ()
+
+
 # --- failures and attempts --------------------------------------------------------------------------------------------
 
 

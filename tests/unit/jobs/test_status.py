@@ -160,7 +160,7 @@ def test_a_failed_build():
     assert (found.command, found.exit_code, found.log_tail) == ("make", 2, "no rule")
     states = {name: (row.state.value, row.reason) for name, row in rows(made).items()}
     assert states["app/install"] == ("Failed", "StageFailed")
-    assert states["app/setup"] == ("Skipped", None)
+    assert states["app/setup"] == ("Skipped", "DependencyFailed")
     assert rows(made)["app/install"].finished_at == broken.finished_at
     assert made.images[0].state.value == "Failed"
 
