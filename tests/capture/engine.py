@@ -114,7 +114,7 @@ class Engine:
             log = container.logs().decode("utf-8", "replace")
             committed = self._committed(container) if commit and code == 0 else {}
         finally:
-            container.remove(force=True)
+            container.remove(force=True, v=True)
         return collect(code, log, shared, committed)
 
     def start(
@@ -152,7 +152,7 @@ class Engine:
         try:
             return read_tree(iter(container.export()))  # type: ignore[arg-type]  # bytes, not str
         finally:
-            container.remove()
+            container.remove(v=True)
 
     def clean(self) -> None:
         """Remove this session's images."""

@@ -266,7 +266,7 @@ def test_waits_for_inputs_of_each_run(engine: Engine, image: str) -> None:
         code = container.wait(timeout=_PATIENCE)["StatusCode"]
         found = collect(code, "", shared, {})
     finally:
-        container.remove(force=True)
+        container.remove(force=True, v=True)
     assert found.done == {"ok": True}
     assert [len(run["layers"]) for run in found.runs] == [1, 1]
     assert not is_locked(shared / "alive")
@@ -285,7 +285,7 @@ def test_inputs_that_do_not_come(engine: Engine, image: str, marker: str | None,
             (shared / "in/failed").write_text(marker)
         found = collect(container.wait(timeout=_PATIENCE)["StatusCode"], "", shared, {})
     finally:
-        container.remove(force=True)
+        container.remove(force=True, v=True)
     assert (found.done["reason"], said in found.done["message"]) == ("InputMissing", True)
 
 
@@ -296,7 +296,7 @@ def test_told_to_stop(engine: Engine, image: str) -> None:
         container.stop(timeout=50)
         found = collect(container.wait(timeout=_PATIENCE)["StatusCode"], "", shared, {})
     finally:
-        container.remove(force=True)
+        container.remove(force=True, v=True)
     assert (found.done["reason"], found.exit_code) == ("Terminated", 143)
 
 
@@ -310,7 +310,7 @@ def test_a_killed_stage_is_seen_by_its_lock(engine: Engine, image: str) -> None:
         assert not is_locked(shared / "alive")
         assert not (shared / "out/done.json").exists()
     finally:
-        container.remove(force=True)
+        container.remove(force=True, v=True)
 
 
 def test_steps_of_a_stapel_stage(engine: Engine, image: str) -> None:
