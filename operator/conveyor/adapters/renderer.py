@@ -19,6 +19,7 @@ from typing import IO, Final
 
 import conveyor
 from conveyor.api.errors import UserError
+from conveyor.api.names import Reason
 from conveyor.config.files import Files
 from conveyor.config.raw import INVALID
 from conveyor.config.render import DEFAULT_PATH, CommitInfo, needs_rendering, read_config
@@ -177,7 +178,7 @@ class _Conversation:
             case {"text": str(text)}:
                 return text
             case {"error": [str(reason), str(said)]}:
-                raise UserError(reason, said)
+                raise UserError(Reason(reason), said)
             case _:
                 raise self._too_much(f"need more than {self._limits.memory >> 20} MiB of memory")
 

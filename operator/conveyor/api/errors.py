@@ -9,6 +9,8 @@ looked at again after a while, everything else is a defect or an outage and is r
     └── NotYet      the answer will come by itself
 """
 
+from conveyor.api.names import Reason
+
 
 class ConveyorError(Exception):
     """Base of the errors that are explained to a user.
@@ -18,7 +20,7 @@ class ConveyorError(Exception):
         message: One or more sentences; names the file, line and key where there is one.
     """
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)
         self.reason = reason
         self.message = message
@@ -34,6 +36,6 @@ class UserError(ConveyorError):
 class NotYet(ConveyorError):  # noqa: N818 - not an error in the everyday sense: a postponement
     """Look again after `after` seconds."""
 
-    def __init__(self, reason: str, message: str, *, after: float) -> None:
+    def __init__(self, reason: Reason, message: str, *, after: float) -> None:
         super().__init__(reason, message)
         self.after = after

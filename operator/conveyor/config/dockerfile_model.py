@@ -7,9 +7,10 @@ variable is expanded here.
 from dataclasses import dataclass
 
 from conveyor.api.errors import UserError
+from conveyor.api.names import Reason
 
-INVALID = "InvalidDockerfile"
-NOT_SUPPORTED = "NotSupported"
+INVALID = Reason.INVALID_DOCKERFILE
+NOT_SUPPORTED = Reason.NOT_SUPPORTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +94,6 @@ class Dockerfile:
     blocks: tuple[Block, ...]
     escape: str = "\\"
 
-    def error(self, line: int, text: str, *, reason: str = INVALID) -> UserError:
+    def error(self, line: int, text: str, *, reason: Reason = INVALID) -> UserError:
         """Return the error that names this file and the line."""
         return UserError(reason, f"{self.file}:{line}: {text}")

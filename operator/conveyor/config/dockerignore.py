@@ -11,6 +11,7 @@ import posixpath
 from dataclasses import dataclass
 
 from conveyor.api.errors import UserError
+from conveyor.api.names import Reason
 from conveyor.config.dockerfile_patterns import has_wildcard, ignore_regex, name_regex
 
 MAX_TEXT = 1024 * 1024
@@ -50,14 +51,14 @@ class Dockerignore:
                 (1 MiB, 5000 patterns).
         """
         if len(text) > MAX_TEXT:
-            raise UserError("InvalidDockerfile", f"{file}: larger than {MAX_TEXT} bytes")
+            raise UserError(Reason.INVALID_DOCKERFILE, f"{file}: larger than {MAX_TEXT} bytes")
         patterns: list[IgnorePattern] = []
         for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
             pattern = _pattern(line, f"{file}:{number}")
             if pattern:
                 patterns.append(pattern)
         if len(patterns) > MAX_PATTERNS:
-            raise UserError("InvalidDockerfile", f"{file}: more than {MAX_PATTERNS} patterns")
+            raise UserError(Reason.INVALID_DOCKERFILE, f"{file}: more than {MAX_PATTERNS} patterns")
         return cls(tuple(patterns))
 
     def ignores(self, path: str, *, is_dir: bool = False) -> bool:
@@ -166,14 +167,16 @@ def _pattern(line: str, place: str) -> IgnorePattern | None:
     if exception:
         text = text[1:].strip()
         if not text:
-            raise UserError("InvalidDockerfile", f"{place}: '!' must be followed by a pattern")
+            raise UserError(
+                Reason.INVALID_DOCKERFILE, f"{place}: '!' must be followed by a pattern"
+            )
     cleaned = posixpath.normpath(text)
     if len(cleaned) > 1:
         cleaned = cleaned.removeprefix("/").removeprefix("/")
     try:
         ignore_regex(cleaned)
     except ValueError as problem:
-        raise UserError("InvalidDockerfile", f"{place}: {text[:80]}: {problem}") from None
+        raise UserError(Reason.INVALID_DOCKERFILE, f"{place}: {text[:80]}: {problem}") from None
     return IgnorePattern(cleaned, exception)
 
 

@@ -9,10 +9,11 @@ from collections.abc import Iterable
 from typing import Final
 
 from conveyor.api.errors import UserError
+from conveyor.api.names import Reason
 from conveyor.config.model import WerfConfig
 from conveyor.config.raw import near, shorten
 
-REASON: Final = "NoSuchImage"
+REASON: Final = Reason.INVALID_SPEC
 LONGEST_PATTERN: Final = 100
 
 
@@ -22,7 +23,7 @@ def select_images(config: WerfConfig, names: Iterable[str]) -> tuple[str, ...]:
     An image that is named exactly is kept even when a `!pattern` matches it.
 
     Raises:
-        UserError: NoSuchImage: a pattern is not allowed, or a positive one matches nothing.
+        UserError: InvalidSpec: a pattern is not allowed, or a positive one matches nothing.
     """
     patterns = tuple(names)
     for pattern in patterns:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from conveyor.api.errors import UserError
+from conveyor.api.names import Reason
 from conveyor.config.model import SourceLine
 from conveyor.config.scalars import go_text
 from conveyor.config.yaml import Entry, Mapping, Node, Scalar, Sequence
@@ -21,8 +22,8 @@ MAX_MESSAGE: Final = 600
 _LONGEST_QUOTE: Final = 80
 MAX_COMPARED: Final = 500
 
-INVALID: Final = "InvalidWerfConfig"
-NOT_SUPPORTED: Final = "NotSupported"
+INVALID: Final = Reason.INVALID_WERF_CONFIG
+NOT_SUPPORTED: Final = Reason.NOT_SUPPORTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

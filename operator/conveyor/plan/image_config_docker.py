@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 
 from conveyor.api.errors import UserError
+from conveyor.api.names import Reason
 from conveyor.config.dockerfile_syntax import parse_instructions
 from conveyor.config.dockerfile_values import parse_health, parse_port
 from conveyor.config.dockerfile_words import ExpansionError, expand_word
@@ -26,7 +27,7 @@ from conveyor.plan.image_config_parts import (
     with_inner,
 )
 
-INVALID = "InvalidWerfConfig"
+INVALID = Reason.INVALID_WERF_CONFIG
 NO_ENTRYPOINT = [""]
 Part = dict[str, object]
 

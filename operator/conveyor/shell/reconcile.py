@@ -56,6 +56,7 @@ from conveyor.shell.workqueue import Key
 
 _MAX_ROUNDS: Final = 1000
 _OUTAGE_POLL: Final = 5.0
+_OUTAGES: Final = (Reason.GIT_REMOTE_UNREACHABLE, Reason.POD_REJECTED)
 
 log = logging.getLogger(__name__)
 
@@ -106,32 +107,40 @@ class Reconciler:
             return None
         return await self._look(key, build)
 
-    async def _look(  # noqa: PLR0911 - one for each way a look can end
-        self, key: Key, build: ImageBuild
-    ) -> float | None:
+    async def _look(self, key: Key, build: ImageBuild) -> float | None:
         run = status.run_of(build, _now())
         try:
             if build.spec.suspend:
                 await self._suspend(build, run)
                 return None
             after = await self._advance(build, run)
-            self._outages.pop(key, None)
-            return after
-        except UserError as error:
-            await self._fail(build, run, error.reason, error.message)
-            return None
-        except NotYet as error:
-            if error.reason == Reason.GIT_REMOTE_UNREACHABLE:
-                return await self._outage(key, build, run, Reason.GIT_REMOTE_UNREACHABLE, error)
-            if error.reason == Reason.POD_REJECTED:
-                return await self._outage(key, build, run, Reason.POD_REJECTED, error)
-            await self._statuses.write(build, _progress(build, run, error.reason, error.message))
-            return error.after
-        except (UnauthorizedError, DeniedError) as error:
-            await self._fail(build, run, Reason.REGISTRY_DENIED, str(error))
-            return None
-        except RegistryError as error:
-            return await self._outage(key, build, run, _registry_reason(error), error)
+        except Exception as error:  # each kind has its own way to end a look
+            return await self._end(key, build, run, error)
+        self._outages.pop(key, None)
+        return after
+
+    async def _end(self, key: Key, build: ImageBuild, run: Run, error: Exception) -> float | None:
+        match error:
+            case UserError():
+                await self._fail(build, run, error.reason, error.message)
+                return None
+            case UnauthorizedError() | DeniedError():
+                await self._fail(build, run, Reason.REGISTRY_DENIED, str(error))
+                return None
+            case NotYet() if error.reason not in _OUTAGES:
+                progress = _progress(build, run, error.reason, error.message)
+                await self._statuses.write(build, progress)
+                return error.after
+            case NotYet():
+                return await self._outage(key, build, run, error.reason, error)
+            case RegistryError():
+                return await self._outage(key, build, run, _registry_reason(error), error)
+            case _:
+                # The queue tries again with backoff; a person should not have to guess why nothing happens.
+                text = f"{type(error).__name__}: {error}; trying again"
+                progress = _progress(build, run, Reason.INTERNAL_ERROR, text)
+                await self._statuses.write(build, progress)
+                raise error
 
     # --- the normal course --------------------------------------------------------------------------------------------
 
@@ -299,12 +308,12 @@ class Reconciler:
                 await self._dispatcher.stop(session, StopJob(job=job, why="spec.suspend is true"))
         await self._statuses.write(build, status.suspended(build, run, _now()))
 
-    async def _fail(self, build: ImageBuild, run: Run, reason: str, message: str) -> None:
+    async def _fail(self, build: ImageBuild, run: Run, reason: Reason, message: str) -> None:
         log.info("%s: %s", reason, message, extra={"build": build.metadata.name})
         await self._dispatcher.end_jobs(build, reason)
-        new = status.stalled(build, run, _now(), reason=Reason(reason), message=message)
+        new = status.stalled(build, run, _now(), reason=reason, message=message)
         await self._statuses.write(build, new)
-        await self._dispatcher.warn(build, Reason(reason), message)
+        await self._dispatcher.warn(build, reason, message)
 
     async def _outage(
         self, key: Key, build: ImageBuild, run: Run, reason: Reason, error: Exception
@@ -328,7 +337,7 @@ class Reconciler:
         if status.finished(bare):
             return
         run = status.run_of(bare, _now())
-        new = status.stalled(bare, run, _now(), reason=Reason(error.reason), message=error.message)
+        new = status.stalled(bare, run, _now(), reason=error.reason, message=error.message)
         log.info("invalid spec", extra={"build": meta["name"]})
         await self._statuses.write(bare, new)
 
@@ -343,8 +352,8 @@ def _now() -> datetime:
     return datetime.now(UTC)  # noqa: TID251 - the shell's clock
 
 
-def _progress(build: ImageBuild, run: Run, reason: str, message: str) -> ImageBuildStatus:
-    return status.progress(build, run, _now(), reason=Reason(reason), message=message)
+def _progress(build: ImageBuild, run: Run, reason: Reason, message: str) -> ImageBuildStatus:
+    return status.progress(build, run, _now(), reason=reason, message=message)
 
 
 def _check_deadline(build: ImageBuild, run: Run) -> None:

@@ -48,5 +48,5 @@ def test_selected(patterns: list[str], selected: list[str]) -> None:
 def test_refused(pattern: str, said: str) -> None:
     with pytest.raises(UserError) as raised:
         select_images(CONFIG, [pattern])
-    assert raised.value.reason == "NoSuchImage"
+    assert raised.value.reason == "InvalidSpec"
     assert said in raised.value.message
