@@ -27,10 +27,12 @@ FOLDERS, FILES = 1000, 100
 def rows(lab: Lab, runs: int) -> list[Row]:
     """Walk the base image; capture 100,000 files of 20 bytes added to it."""
     with tempfile.TemporaryDirectory(prefix="bench-", dir=settings.cache_folder()) as place:
-        root = Path(place)
+        root, many = Path(place) / "root", Path(place) / "many"
+        root.mkdir()
         _unpack(lab, root)
         walks, entries = _walks(root, runs)
-        captures = [_capture(root, number) for number in range(runs)]
+        _make(many)
+        captures = [_capture(root, many) for _ in range(runs)]
     return [
         row(f"walk of the base image ({entries} entries)", walks, digits=3),
         row(f"capture of {FOLDERS * FILES} new small files as a tar", captures),
@@ -59,19 +61,24 @@ def _walks(root: Path, runs: int) -> tuple[list[float], int]:
     return found, snapshot.entries
 
 
-def _capture(root: Path, number: int) -> float:
-    snapshot = Snapshot(os.fsencode(root))
-    snapshot.take()
-    snapshot.settle()
-    many = root / f"many-{number}"
+def _make(many: Path) -> None:
     for folder in range(FOLDERS):
         (many / str(folder)).mkdir(parents=True)
         for file in range(FILES):
             (many / str(folder) / str(file)).write_bytes(b"twenty bytes of text")
+
+
+def _capture(root: Path, many: Path) -> float:
+    """Move the files in after the first walk, capture them, move them out again."""
+    snapshot = Snapshot(os.fsencode(root))
+    snapshot.take()
+    snapshot.settle()
+    many.rename(root / "many")
     with tempfile.TemporaryFile(dir=settings.cache_folder()) as out:
         begun = time.perf_counter()
         figures = write_layer(snapshot.changes(), os.fsencode(root), out.fileno())
         took = time.perf_counter() - begun
+    (root / "many").rename(many)
     expected = FOLDERS * (FILES + 1) + 1  # and the folder that holds them
     if figures.entries != expected:
         raise BenchError(f"{figures.entries} entries were captured instead of {expected}")

@@ -133,8 +133,11 @@ class Reconciler:
                 return error.after
             case NotYet():
                 return await self._outage(key, build, run, error.reason, error)
-            case RegistryError():
-                return await self._outage(key, build, run, _registry_reason(error), error)
+            case UnreachableError() | ServerError() | RateLimitedError():
+                return await self._outage(key, build, run, Reason.REGISTRY_UNREACHABLE, error)
+            case RegistryError():  # an answer, and one that will be the same next time
+                await self._fail(build, run, Reason.PUSH_FAILED, str(error))
+                return None
             case _:
                 # The queue tries again with backoff; a person should not have to guess why nothing happens.
                 text = f"{type(error).__name__}: {error}; trying again"
@@ -382,11 +385,3 @@ async def _bundles(session: Session, plan: BuildPlan) -> dict[str, Bundle]:
     }
     found = await asyncio.gather(*(session.storage.bundle(key) for key in sorted(keys)))
     return {key: bundle for key, bundle in zip(sorted(keys), found, strict=True) if bundle}
-
-
-def _registry_reason(error: RegistryError) -> Reason:
-    match error:
-        case UnreachableError() | ServerError() | RateLimitedError():
-            return Reason.REGISTRY_UNREACHABLE
-        case _:
-            return Reason.PUSH_FAILED
