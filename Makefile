@@ -28,7 +28,7 @@ lint: venv
 
 .PHONY: unit
 unit: venv
-	@$(BIN)/pytest tests/unit tests/conformance -q -n auto
+	@$(BIN)/pytest tests/unit tests/conformance tests/bench -q -n auto
 
 .PHONY: check
 check: lint unit ## Inner loop: lint, types, import contracts, unit tests; no cluster

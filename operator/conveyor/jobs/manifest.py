@@ -22,7 +22,7 @@ IO_PATH: Final = "/.conveyor-io"
 CA_PATH: Final = "/.conveyor-ca"
 SECRETS_PATH: Final = "/.conveyor-secrets"
 _COURIER_COMMAND: Final = ("/opt/conveyor/bin/python3", "-I", "-m", "conveyor.builder.courier")
-# Memory of the courier does not grow with the layer (measured: docs/benchmarks.md); no CPU limit on helpers.
+# The courier needs about 50 MiB, for a 3 GB layer too (ADR 4); a CPU limit would only make every stage wait.
 _COURIER_RESOURCES: Final = {
     "requests": {"cpu": "50m", "memory": "64Mi"},
     "limits": {"memory": "512Mi"},
