@@ -4,11 +4,23 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 eval "$(python3 hack/cluster.py env)"
 started=$SECONDS
+# A control plane that was just started again may still drop connections: go on when it has answered five times in a row.
+steady() {
+    local good=0
+    for _ in $(seq 120); do
+        if kubectl get --raw /readyz >/dev/null 2>&1; then good=$((good + 1)); else good=0; fi
+        [ "$good" -ge 5 ] && return 0
+        sleep 0.5
+    done
+    echo "the API server does not answer steadily" >&2
+    return 1
+}
 echo "· building the operator's image"
 image=$(hack/image.sh | tail -1)
 digest=$(curl -fsSI -H 'Accept: application/vnd.docker.distribution.manifest.v2+json' \
     "http://${image%%/*}/v2/$(basename "${image%:*}")/manifests/${image##*:}" | tr -d '\r' |
     awk 'tolower($1) == "docker-content-digest:" {print $2}')
+steady
 for name in default demo; do
     kubectl get namespace "$name" >/dev/null 2>&1 || kubectl create namespace "$name" >/dev/null
 done

@@ -54,13 +54,23 @@ class OperatorPod:
         ]
 
     def kill(self) -> None:
-        """SIGKILL the process, and let a new pod take over at once instead of after the kubelet's back-off."""
+        """SIGKILL the process; a new pod takes over at once instead of after the kubelet's back-off.
+
+        Raises:
+            AssertionError: No process was there to be killed: a kill that did not happen proves nothing.
+        """
+        eventually("an operator was killed", 60, self.kill_what_runs)
+
+    def kill_what_runs(self) -> int:
+        """SIGKILL what runs right now, and remove the pods; answers how many processes were hit."""
+        hit = 0
         for pod in self.pods():
             for status in pod["status"].get("containerStatuses") or []:
                 if "running" in status["state"]:
-                    _sigkill(pod["spec"]["nodeName"], status["containerID"])
+                    hit += _sigkill(pod["spec"]["nodeName"], status["containerID"])
             name = pod["metadata"]["name"]
             self.kube.delete(f"{CORE}/namespaces/{NAMESPACE}/pods/{name}", grace=0)
+        return hit
 
     def wait_leading(self, seconds: float = 90) -> None:
         """Wait until a living pod holds the leader's Lease."""
@@ -81,11 +91,16 @@ class OperatorPod:
                 yield found
 
 
-def _sigkill(node: str, container: str) -> None:
-    """Only the node's own tool reaches the process: inside the container nobody may signal process 1 with 9."""
+def _sigkill(node: str, container: str) -> bool:
+    """Only the node's own tool reaches the process: inside the container nobody may signal process 1 with 9.
+
+    False when the container's task is gone already; every other trouble is an error.
+    """
     ident = container.removeprefix("containerd://")
     command = ["docker", "exec", node, "ctr", "-n", "k8s.io", "tasks", "kill", "-s", "SIGKILL"]
     done = subprocess.run(  # noqa: S603 - our own arguments
         [*command, ident], check=False, capture_output=True, text=True, timeout=60
     )
-    assert done.returncode == 0 or "not found" in done.stderr, done.stderr
+    gone = ident in done.stderr and "not found" in done.stderr
+    assert done.returncode == 0 or gone, done.stderr
+    return done.returncode == 0

@@ -189,7 +189,7 @@ def _no_operator(lab: Harness) -> Iterator[None]:
     path = "/apis/apps/v1/namespaces/conveyor-system/deployments/conveyor"
     lab.kube.patch(path, {"spec": {"replicas": 0}})
     try:
-        lab.operator.kill()
+        lab.operator.kill_what_runs()
         yield
     finally:
         lab.kube.patch(path, {"spec": {"replicas": 1}})

@@ -101,7 +101,7 @@ class GitClones:
             await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
             (part / "repo").rename(path)
         except GitFailed as failure:
-            raise remote_error(url, failure) from failure
+            raise remote_error(url, failure, with_login=credentials is not None) from failure
         finally:
             await asyncio.to_thread(shutil.rmtree, part, ignore_errors=True)
 

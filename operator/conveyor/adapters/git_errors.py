@@ -61,12 +61,18 @@ def detail_of(stderr: bytes) -> str:
     return "; ".join(lines)[-_MAX_DETAIL:]
 
 
-def remote_error(url: str, failure: GitFailed) -> ConveyorError:
-    """Explain why a command that talks to a server failed."""
+def remote_error(url: str, failure: GitFailed, *, with_login: bool = False) -> ConveyorError:
+    """Explain why a command that talks to a server failed; `with_login`: credentials were sent along."""
     shown = without_user_info(url)
     if _REFUSED.search(failure.detail):
+        advice = (
+            "it refuses the login of the Secret that spec.source.git.secretRef names"
+            if with_login
+            else "name a Secret with username and password (or an ssh key) in spec.source.git.secretRef"
+        )
         return UserError(
-            Reason.GIT_AUTH_FAILED, f"{shown}: the git server refuses access: {failure.detail}"
+            Reason.GIT_AUTH_FAILED,
+            f"{shown}: the git server refuses access: {failure.detail}; {advice}",
         )
     if _ABSENT.search(failure.detail):
         return UserError(

@@ -265,7 +265,10 @@ class GitRepo:
                 f"{self.shown_url}: the clone was damaged and is made anew: {failure.detail}",
                 after=1.0,
             )
-        return remote_error(self.shown_url, failure) if network or self.url else failure
+        if not (network or self.url):
+            return failure
+        login = self._credentials is not None
+        return remote_error(self.shown_url, failure, with_login=login)
 
     def _missing(self, what: str) -> str:
         raise UserError(Reason.GIT_REVISION_NOT_FOUND, f"{self.shown_url} has no {what}")
