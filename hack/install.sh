@@ -32,4 +32,7 @@ helm upgrade --install conveyor charts/conveyor --namespace conveyor-system --cr
     --set caBundle.pem="${CONVEYOR_CA_PEM:-}" \
     --set credentialNamespaces="{default,demo}" \
     "$@" >build/helm.log 2>&1 || { tail -20 build/helm.log >&2; exit 1; }
+# A pod that has no past: the tests take an operator that ended before for one that crashed.
+kubectl -n conveyor-system rollout restart deployment/conveyor >/dev/null
+kubectl -n conveyor-system rollout status deployment/conveyor --timeout 120s >/dev/null
 echo "· installed in $((SECONDS - started)) s"
