@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 from typing import TypedDict
 
 from conveyor.api import conditions
-from conveyor.api.names import Reason, short
+from conveyor.api.names import ConditionType, Reason, short
 from conveyor.api.status import MAX_LOG_TAIL
 from conveyor.api.v1alpha1 import (
     Condition,
+    ConditionStatus,
     Counts,
     FailureStatus,
     ImageBuild,
@@ -96,18 +97,44 @@ def progress(
     build: ImageBuild, run: Run, now: datetime, *, reason: Reason, message: str
 ) -> ImageBuildStatus:
     """Status before there is a plan, or while something outside does not answer."""
-    kept = build.status if build.status.started_at == run.started_at else ImageBuildStatus()
+    same = build.status.started_at == run.started_at
+    known = build.status.conditions
     return _with(
-        kept,
+        build.status if same else ImageBuildStatus(),
         run,
         conditions=conditions.in_progress(
-            build.status.conditions,
+            known if same else conditions.remove(known, ConditionType.PLANNED),
             reason=reason,
             message=message,
             generation=run.generation,
             now=timestamp(now),
         ),
     )
+
+
+def outage(
+    build: ImageBuild, run: Run, now: datetime, *, reason: Reason, message: str
+) -> ImageBuildStatus:
+    """Something outside does not answer; condition Planned says since when, so that no restart forgets it."""
+    waiting = progress(build, run, now, reason=reason, message=message)
+    unplanned = conditions.not_planned(
+        waiting.conditions,
+        reason=reason,
+        message=message,
+        generation=run.generation,
+        now=timestamp(now),
+    )
+    return waiting.model_copy(update={"conditions": unplanned})
+
+
+def outage_since(build: ImageBuild, run: Run, now: datetime) -> datetime:
+    """When the present outage began; now, if there was none until now."""
+    known = conditions.find(build.status.conditions, ConditionType.PLANNED)
+    if build.status.started_at != run.started_at or known is None:
+        return now
+    if known.status is not ConditionStatus.FALSE:
+        return now
+    return datetime.fromisoformat(known.last_transition_time)
 
 
 def suspended(build: ImageBuild, run: Run, now: datetime) -> ImageBuildStatus:

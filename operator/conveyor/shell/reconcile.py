@@ -90,13 +90,11 @@ class Reconciler:
         self._answers = Answers()
         self._configs = Configs()
         self._statuses = Statuses(cluster)
-        self._outages: dict[Key, float] = {}
 
     async def __call__(self, key: Key) -> float | None:
         """Look at one build."""
         body = await self._cluster.get(BUILDS, names.PLURAL, *key)
         if body is None or "deletionTimestamp" in body["metadata"]:
-            self._outages.pop(key, None)
             return None
         try:
             build = ImageBuild.from_object(body)
@@ -105,9 +103,9 @@ class Reconciler:
             return None
         if status.finished(build):
             return None
-        return await self._look(key, build)
+        return await self._look(build)
 
-    async def _look(self, key: Key, build: ImageBuild) -> float | None:
+    async def _look(self, build: ImageBuild) -> float | None:
         run = status.run_of(build, _now())
         try:
             if build.spec.suspend:
@@ -115,11 +113,10 @@ class Reconciler:
                 return None
             after = await self._advance(build, run)
         except Exception as error:  # each kind has its own way to end a look
-            return await self._end(key, build, run, error)
-        self._outages.pop(key, None)
+            return await self._end(build, run, error)
         return after
 
-    async def _end(self, key: Key, build: ImageBuild, run: Run, error: Exception) -> float | None:
+    async def _end(self, build: ImageBuild, run: Run, error: Exception) -> float | None:
         match error:
             case UserError():
                 await self._fail(build, run, error.reason, error.message)
@@ -132,9 +129,9 @@ class Reconciler:
                 await self._statuses.write(build, progress)
                 return error.after
             case NotYet():
-                return await self._outage(key, build, run, error.reason, error)
+                return await self._outage(build, run, error.reason, error)
             case UnreachableError() | ServerError() | RateLimitedError():
-                return await self._outage(key, build, run, Reason.REGISTRY_UNREACHABLE, error)
+                return await self._outage(build, run, Reason.REGISTRY_UNREACHABLE, error)
             case RegistryError():  # an answer, and one that will be the same next time
                 await self._fail(build, run, Reason.PUSH_FAILED, str(error))
                 return None
@@ -319,16 +316,16 @@ class Reconciler:
         await self._dispatcher.warn(build, reason, message)
 
     async def _outage(
-        self, key: Key, build: ImageBuild, run: Run, reason: Reason, error: Exception
+        self, build: ImageBuild, run: Run, reason: Reason, error: Exception
     ) -> float | None:
         """Something outside does not answer: wait for it, but not for ever."""
-        clock = asyncio.get_running_loop().time()
-        since = self._outages.setdefault(key, clock)
-        if clock - since > self._settings.outage_seconds:
-            self._outages.pop(key, None)
+        waited = (_now() - status.outage_since(build, run, _now())).total_seconds()
+        if waited > self._settings.outage_seconds:
             await self._fail(build, run, reason, str(error))
             return None
-        await self._statuses.write(build, _progress(build, run, reason, f"{error}; trying again"))
+        text = f"{error}; trying again"
+        new = status.outage(build, run, _now(), reason=reason, message=text)
+        await self._statuses.write(build, new)
         return _OUTAGE_POLL
 
     async def _write_invalid(self, body: dict[str, Any], error: UserError) -> None:

@@ -348,3 +348,32 @@ def test_forty_images_fit_into_the_budget():
     assert all(one.ref for one in made.images)
     again = compact_status(planned(big, before=made, references=references))
     assert again == made
+
+
+# --- outages ----------------------------------------------------------------------------------------------------------
+
+
+def outage(before, run, now):
+    return status.outage(
+        before, run, now, reason=Reason.REGISTRY_UNREACHABLE, message="no answer; trying again"
+    )
+
+
+def test_an_outage_begins_once_and_no_restart_forgets_when():
+    first = outage(build(), RUN, NOW)
+    assert condition(first, "Planned")[:2] == ("False", "RegistryUnreachable")
+    assert condition(first, "Ready")[0] == "Unknown"
+    later = NOW + timedelta(seconds=90)
+    assert status.outage_since(build(first), RUN, later) == NOW
+    again = outage(build(first), RUN, later)
+    assert status.outage_since(build(again), RUN, later) == NOW
+
+
+def test_an_outage_that_is_over_does_not_count_for_the_next_one():
+    planned_again = planned(HALF, RUNNING, before=outage(build(), RUN, NOW))
+    later = NOW + timedelta(hours=1)
+    assert status.outage_since(build(planned_again), RUN, later) == later
+    other = status.run_of(build(outage(build(), RUN, NOW), generation=2), later)
+    assert status.outage_since(build(outage(build(), RUN, NOW)), other, later) == later
+    fresh = outage(build(outage(build(), RUN, NOW)), other, later)
+    assert status.outage_since(build(fresh), other, later) == later
