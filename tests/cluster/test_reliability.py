@@ -105,7 +105,8 @@ MANY = META + "---\n".join(
 @pytest.mark.parametrize("execution", [STAGE_PER_JOB, IMAGE_PER_JOB])
 def test_killed_whenever_status_changes(lab: Harness, execution: str) -> None:
     """SIGKILL at every change of the status that is seen, with growing delay after it, again and again."""
-    build = lab.build(config=MANY, execution=execution)
+    # One Job at a time: the build has to outlive all the kills.
+    build = lab.build(config=MANY, execution=execution, parallelTasksLimit=1)
     kills = 0
     for number in range(KILLS):
         if not _wait_changed(build):

@@ -5,6 +5,7 @@ In: a registry client and the repository. Out: `StageDesc`, `ParentImage`, `Bund
 (manifests and configs by digest) is remembered; what can change (the list of tags) never is.
 """
 
+import asyncio
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,7 @@ from conveyor.adapters.registry import RegistryClient
 from conveyor.adapters.registry_errors import (
     DigestMismatchError,
     NotFoundError,
+    RegistryError,
     UnexpectedReplyError,
 )
 from conveyor.api.errors import UserError
@@ -305,8 +307,21 @@ class StagesStorage:
         data = canonical(config)
         blob = await self._registry.upload_blob(self._repo, data, OCI_CONFIG)
         manifest = new_manifest(blob, [_as_oci(layer) for layer in layers])
-        await self._registry.put_manifest(ref, manifest)
+        await self._put_manifest(ref, manifest)
         return manifest
+
+    async def _put_manifest(self, ref: ImageRef, manifest: Manifest) -> None:
+        """Push a manifest; blobs that others push at the same time may be unknown for a moment."""
+        for pause in (0.1, 0.4, 1.6):
+            try:
+                await self._registry.put_manifest(ref, manifest)
+            except RegistryError as error:
+                if "BLOB_UNKNOWN" not in str(error):
+                    raise
+                await asyncio.sleep(pause)
+            else:
+                return
+        await self._registry.put_manifest(ref, manifest)
 
     async def _ensure_tools(self) -> None:
         if self._repo.name not in self._cache.tools:

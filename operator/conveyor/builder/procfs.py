@@ -1,6 +1,6 @@
 """What the kernel tells of this process.
 
-In: nothing. Out: the text of its mounts, and its peak memory in bytes.
+In: nothing. Out: the text of its mounts, its peak memory in bytes, whether memory ran out in this container.
 """
 # ruff: noqa: PTH123 - part of the tools layer, where pathlib would cost start-up time
 
@@ -19,4 +19,17 @@ def peak_rss() -> int:
         for line in file:
             if line.startswith(b"VmHWM:"):
                 return int(line.split()[1]) * 1024
+    return 0
+
+
+def oom_kills() -> int:
+    """How many processes of this container the kernel ended for want of memory; 0 if it does not tell."""
+    for path in ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"):
+        try:
+            with open(path, "rb") as file:
+                counts = dict(line.split() for line in file)
+        except (OSError, ValueError):
+            continue
+        if b"oom_kill" in counts:
+            return int(counts[b"oom_kill"])
     return 0

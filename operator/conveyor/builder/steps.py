@@ -14,6 +14,7 @@ import os
 from conveyor.builder import script, users
 from conveyor.builder.failure import StageFailure
 from conveyor.builder.processes import Command, Runner
+from conveyor.builder.procfs import oom_kills
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -225,11 +226,17 @@ def _input(work: Workplace, step: Step) -> BufferedReader:
 
 
 def _failed(status: int, command: str) -> StageFailure:
+    if status in {-9, 137} and oom_kills():
+        return StageFailure(
+            "OutOfMemory",
+            "the command was ended: it used more memory than the limit",
+            exit_code=137,
+            command=command,
+        )
     if status < 0:
         return StageFailure(
             "CommandFailed",
-            f"the command was ended by signal {-status}"
-            + (" (out of memory?)" if status == -9 else ""),
+            f"the command was ended by signal {-status}",
             signal=-status,
             command=command,
         )

@@ -35,6 +35,7 @@ _REASONS: Final = {
     "GitAuthFailed": Reason.GIT_AUTH_FAILED,
     "GitUnreachable": Reason.GIT_REMOTE_UNREACHABLE,
     "Internal": Reason.STAGE_EVICTED,
+    "OutOfMemory": Reason.STAGE_OOM_KILLED,
     "RegistryDenied": Reason.PUSH_FAILED,
     "RegistryUnreachable": Reason.REGISTRY_UNREACHABLE,
     "StageDied": Reason.STAGE_EVICTED,
@@ -107,9 +108,12 @@ def _failure(data: Json) -> Failure:
     word, run = _text(data.get("reason")), data.get("run", 0)
     if not isinstance(run, int):
         raise TypeError(run)
+    message = _text(data.get("message")) or word or "no reason was given"
+    if word == "OutOfMemory":
+        message += "; raise spec.podTemplate.resources.limits.memory"
     return Failure(
         reason=_REASONS.get(word, Reason.STAGE_FAILED),
-        message=_text(data.get("message")) or word or "no reason was given",
+        message=message,
         final=word not in _INFRASTRUCTURE,
         run=_number(run, 1 << 20) or 0,
         command=_text(data.get("command")),

@@ -133,7 +133,8 @@ class Reconciler:
             case UnreachableError() | ServerError() | RateLimitedError():
                 return await self._outage(build, run, Reason.REGISTRY_UNREACHABLE, error)
             case RegistryError():  # an answer, and one that will be the same next time
-                await self._fail(build, run, Reason.PUSH_FAILED, str(error))
+                text = f"cannot push to {build.spec.repo}: {error}"
+                await self._fail(build, run, Reason.PUSH_FAILED, text)
                 return None
             case _:
                 # The queue tries again with backoff; a person should not have to guess why nothing happens.
@@ -312,8 +313,10 @@ class Reconciler:
         log.info("%s: %s", reason, message, extra={"build": build.metadata.name})
         await self._dispatcher.end_jobs(build, reason)
         new = status.stalled(build, run, _now(), reason=reason, message=message)
+        await self._dispatcher.warn(
+            build, reason, message
+        )  # first: a final status is the end of it
         await self._statuses.write(build, new)
-        await self._dispatcher.warn(build, reason, message)
 
     async def _outage(
         self, build: ImageBuild, run: Run, reason: Reason, error: Exception
