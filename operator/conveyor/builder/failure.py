@@ -12,7 +12,7 @@ class StageFailure(Exception):  # noqa: N818 - an ending that is reported, not a
     """The stage cannot be finished.
 
     Attributes:
-        reason: CamelCase word: CommandFailed, InputMissing, NoSuchUser, NoSuchShell, LayerInvalid,
+        reason: CamelCase word: CommandFailed, OutOfMemory, InputMissing, NoSuchUser, NoSuchShell, LayerInvalid,
             StepInvalid, Terminated, Internal.
         message: What happened and what would be right.
         exit_code: The user command's exit code (0-255), None when no command ended by itself.
