@@ -39,7 +39,7 @@ class Answers:
 
     async def plan(
         self, session: Session, config: WerfConfig, facts: Facts, images: tuple[str, ...], run: str
-    ) -> tuple[BuildPlan, Facts]:
+    ) -> BuildPlan:
         """Ask and plan until nothing is left to ask.
 
         Raises:
@@ -48,7 +48,7 @@ class Answers:
         for _ in range(_ROUNDS):
             outcome = plan(config, facts, images=images)
             if isinstance(outcome, BuildPlan):
-                return outcome, facts
+                return outcome
             answers = await self._answer(session, outcome, run)
             facts = Facts(
                 commit=facts.commit, stages=facts.stages, answers={**facts.answers, **answers}

@@ -66,7 +66,7 @@ class Step:
     """One round: what was planned, seen and decided."""
 
     plan: BuildPlan
-    facts: Facts
+    jobs: tuple[ObservedJob, ...]
     decision: Decision
     bundles: Mapping[str, Bundle]
 
@@ -173,7 +173,7 @@ class Reconciler:
 
     async def _plan(
         self, session: Session, run: Run, config: WerfConfig, images: tuple[str, ...]
-    ) -> tuple[BuildPlan, Facts]:
+    ) -> BuildPlan:
         facts = Facts(commit=run.commit, stages=await session.storage.stages())
         meta = session.build.metadata
         scope = f"{meta.uid}/{run.generation}/{run.started_at}"
@@ -182,7 +182,7 @@ class Reconciler:
     async def _step(
         self, session: Session, run: Run, config: WerfConfig, images: tuple[str, ...]
     ) -> Step:
-        plan, facts = await self._plan(session, run, config, images)
+        plan = await self._plan(session, run, config, images)
         jobs = await observed_jobs(self._cluster, self._reports, session)
         bundles = await _bundles(session, plan)
         build = session.build
@@ -200,7 +200,7 @@ class Reconciler:
                 now=_now(),
             )
         )
-        return Step(plan=plan, facts=facts, decision=decision, bundles=bundles)
+        return Step(plan=plan, jobs=jobs, decision=decision, bundles=bundles)
 
     async def _slots(self, build: ImageBuild, jobs: tuple[ObservedJob, ...]) -> int:
         mine = sum(job.owner_uid == build.metadata.uid and _takes_slot(job) for job in jobs)
@@ -246,7 +246,7 @@ class Reconciler:
         """Do one thing; True when it changes what there is to decide."""
 
         async def replan() -> BuildPlan:
-            return (await self._plan(session, run, config, images))[0]
+            return await self._plan(session, run, config, images)
 
         match action:
             case PublishStage():
@@ -273,7 +273,7 @@ class Reconciler:
         new = _planned(session, run, step)
         if new.completed_at is not None:
             await self._stop_waiting(session, step)
-            await self._let_jobs_expire(session)
+            await self._let_jobs_expire(session, step)
             await self._tell_failures(session, step)
         await self._statuses.write(session.build, new)
         if new.completed_at is not None:
@@ -295,10 +295,10 @@ class Reconciler:
             message = f"image {image}, stage {stage}: {failure.message}"
             await self._dispatcher.warn(session.build, failure.reason, message)
 
-    async def _let_jobs_expire(self, session: Session) -> None:
+    async def _let_jobs_expire(self, session: Session, step: Step) -> None:
         """Only now: as long as a build goes on, its ended Jobs are the memory of what failed and how often."""
         uid = session.build.metadata.uid
-        for job in await observed_jobs(self._cluster, self._reports, session):
+        for job in step.jobs:
             if job.owner_uid == uid and not job.deleting:
                 await self._dispatcher.expire(session, job)
 
