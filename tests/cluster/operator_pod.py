@@ -62,15 +62,30 @@ class OperatorPod:
         eventually("an operator was killed", 60, self.kill_what_runs)
 
     def kill_what_runs(self) -> int:
-        """SIGKILL what runs right now, and remove the pods; answers how many processes were hit."""
-        hit = 0
+        """SIGKILL what runs right now, and remove those pods; answers how many processes were hit.
+
+        A pod that is only starting stays: who removed it in a loop would wait for its successor for ever.
+        """
+        hit = {pod["metadata"]["name"]: self._sigkill(pod) for pod in self.pods()}
+        for name in (name for name, count in hit.items() if count):
+            self._remove(name)
+        return sum(hit.values())
+
+    def kill_all(self) -> None:
+        """SIGKILL what runs, and remove every pod, those too that are only starting."""
         for pod in self.pods():
-            for status in pod["status"].get("containerStatuses") or []:
-                if "running" in status["state"]:
-                    hit += _sigkill(pod["spec"]["nodeName"], status["containerID"])
-            name = pod["metadata"]["name"]
-            self.kube.delete(f"{CORE}/namespaces/{NAMESPACE}/pods/{name}", grace=0)
-        return hit
+            self._sigkill(pod)
+            self._remove(pod["metadata"]["name"])
+
+    def _sigkill(self, pod: Json) -> int:
+        return sum(
+            _sigkill(pod["spec"]["nodeName"], status["containerID"])
+            for status in pod["status"].get("containerStatuses") or []
+            if "running" in status["state"]
+        )
+
+    def _remove(self, name: str) -> None:
+        self.kube.delete(f"{CORE}/namespaces/{NAMESPACE}/pods/{name}", grace=0)
 
     def wait_leading(self, seconds: float = 90) -> None:
         """Wait until a living pod holds the leader's Lease."""

@@ -190,7 +190,7 @@ def _no_operator(lab: Harness) -> Iterator[None]:
     path = "/apis/apps/v1/namespaces/conveyor-system/deployments/conveyor"
     lab.kube.patch(path, {"spec": {"replicas": 0}})
     try:
-        lab.operator.kill_what_runs()
+        lab.operator.kill_all()
         yield
     finally:
         lab.kube.patch(path, {"spec": {"replicas": 1}})
