@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cluster.console import Console
-from cluster.host import go_program
 
 from bench.lab import BenchError, run
-from cluster import cache, settings
+from cluster import cache, golang, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +59,7 @@ def programs() -> Path:
     folder = settings.cache_folder() / "bench" / f"buildkit-{cache.key_of(sources)}"
     if all(cache.is_whole(folder / name) for name in PROGRAMS):
         return folder
-    go = go_program(console)
+    go = golang.program(console)
     with cache.locked(settings.cache_folder(), console):
         for name in PROGRAMS:
             _build(console, go, name, folder / name)

@@ -1,4 +1,4 @@
-"""What the host must have: Debian packages and Go.
+"""What the host must have: Debian packages.
 
 In: the PATH. Out: every needed program is there, installed by apt on Debian and Ubuntu; elsewhere
 a `Failure` (code 2) that lists what to install.
@@ -7,7 +7,6 @@ a `Failure` (code 2) that lists what to install.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from pathlib import Path
 
@@ -26,7 +25,6 @@ PROGRAMS = {
     "tar": "tar",
 }
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-GO_FOLDERS = ("/usr/local/go/bin", "/usr/lib/go/bin", "/usr/lib/go-1.24/bin", "/snap/bin")
 
 
 def ensure_packages(console: Console) -> None:
@@ -40,18 +38,28 @@ def ensure_packages(console: Console) -> None:
     missing = _missing_packages()
     if not missing:
         return
-    if shutil.which("apt-get") is None:
-        raise Failure(f"please install (Debian's package names): {' '.join(missing)}", code=2)
-    apt = _as_root(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"], missing)
-    with console.step(f"installing {' '.join(missing)}", slow="a minute or two"):
-        wait = ["-o", "DPkg::Lock::Timeout=300"]
-        console.run([*apt, *wait, "update"], timeout=420, check=False)
-        install = [*apt, *wait, "install", "-y", "--no-install-recommends"]
-        console.run([*install, *missing], timeout=900)
-        if shutil.which("docker") is None:  # newer Debian: the client is a package of its own
-            console.run([*install, "docker-cli"], timeout=600)
+    install(console, missing)
     if left := _missing_packages():
         raise Failure(f"still missing after the installation: {' '.join(left)}", code=2)
+
+
+def install(console: Console, packages: list[str]) -> None:
+    """Install Debian packages.
+
+    Raises:
+        Failure: no apt here, no right to install, or apt failed; the message lists what is needed.
+    """
+    if shutil.which("apt-get") is None:
+        raise Failure(f"please install (Debian's package names): {' '.join(packages)}", code=2)
+    apt = _as_root(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"], packages)
+    with console.step(f"installing {' '.join(packages)}", slow="a minute or two"):
+        wait = ["-o", "DPkg::Lock::Timeout=300"]
+        console.run([*apt, *wait, "update"], timeout=420, check=False)
+        command = [*apt, *wait, "install", "-y", "--no-install-recommends"]
+        console.run([*command, *packages], timeout=900)
+        if "docker.io" in packages and shutil.which("docker") is None:
+            # Newer Debian: the client is a package of its own.
+            console.run([*command, "docker-cli"], timeout=600)
 
 
 def _missing_packages() -> list[str]:
@@ -74,25 +82,3 @@ def _as_root(command: list[str], packages: list[str]) -> list[str]:
     if shutil.which("sudo"):
         return ["sudo", *command]
     raise Failure(f"as root, please run: apt-get install {' '.join(packages)}", code=2)
-
-
-def go_program(console: Console) -> str:
-    """Path of a Go of at least 1.24.
-
-    Raises:
-        Failure: there is none; the message says how to get one.
-    """
-    folders = os.pathsep.join((os.environ["PATH"], *GO_FOLDERS))
-    found = shutil.which("go", path=folders)
-    if found:
-        version = console.run([found, "env", "GOVERSION"], timeout=30)
-        match = re.match(r"go(\d+)\.(\d+)", version)
-        if match and (int(match[1]), int(match[2])) >= (1, 24):
-            return found
-        found = f"{found} is {version}"
-    raise Failure(
-        f"Go 1.24 or newer is needed to build the cluster's programs ({found or 'none found'}). "
-        "On Debian 13 or newer: apt-get install golang-go; on Debian 12: apt-get install -t "
-        "bookworm-backports golang-go; elsewhere unpack Go's own archive into /usr/local/go.",
-        code=2,
-    )

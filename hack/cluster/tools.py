@@ -9,8 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from cluster import cache, settings
-from cluster.host import go_program
+from cluster import cache, golang, settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +46,7 @@ def ensure(console: Console) -> Path:
     folder = settings.cache_folder() / "tools" / key()
     missing = [name for name in PROGRAMS if not cache.is_whole(folder / name)]
     if missing:
-        go = go_program(console)
+        go = golang.program(console)
         with cache.scratch(settings.cache_folder()) as scratch:
             for name in missing:
                 _build(console, go, name, scratch / name)
