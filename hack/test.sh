@@ -15,5 +15,7 @@ lane() { # NAME PATH [PYTEST OPTIONS]
 lane "registry: client and courier against a real registry and git server" tests/registry
 lane "api: CRD, CEL and chart against a real API server" tests/api
 lane "capture: the snapshot tool against Docker Engine" tests/capture
-lane "cluster: end to end" tests/cluster --ignore tests/cluster/test_reliability.py -n "${CONVEYOR_E2E_WORKERS:-4}"
+lane "cluster: end to end" tests/cluster -n "${CONVEYOR_E2E_WORKERS:-4}" \
+    --ignore tests/cluster/test_reliability.py --ignore tests/cluster/test_election.py
 lane "cluster: the operator is killed" tests/cluster/test_reliability.py -n 2
+lane "cluster: two operators" tests/cluster/test_election.py

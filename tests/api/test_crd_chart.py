@@ -187,6 +187,7 @@ ALLOWED = [
     ("get", "secrets", "default"),
     ("create", "configmaps", "default"),
     ("update", "leases.coordination.k8s.io", NAMESPACE),
+    ("list", "leases.coordination.k8s.io", NAMESPACE),
 ]
 DENIED = [
     ("patch", "imagebuilds.conveyor.dev", "other"),

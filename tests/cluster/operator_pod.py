@@ -87,14 +87,35 @@ class OperatorPod:
     def _remove(self, name: str) -> None:
         self.kube.delete(f"{CORE}/namespaces/{NAMESPACE}/pods/{name}", grace=0)
 
+    def kill_leader(self) -> str:
+        """SIGKILL the one that leads, and remove its pod; answers its name."""
+        name = self.leader()
+        pod = next(pod for pod in self.pods() if pod["metadata"]["name"] == name)
+        assert self._sigkill(pod) == 1
+        self._remove(name)
+        return name
+
+    def stop_leader(self) -> str:
+        """Delete the leader's pod as a drain or a rollout does: SIGTERM, with time to finish; answers its name."""
+        name = self.leader()
+        self.kube.delete(f"{CORE}/namespaces/{NAMESPACE}/pods/{name}")
+        return name
+
+    def log_of(self, name: str) -> str:
+        """What one of the pods logged."""
+        return self.kube.log(NAMESPACE, name, "operator")
+
+    def leader(self) -> str:
+        """Name of the pod that holds the leader's Lease, "" for none."""
+        lease = self.kube.get(f"{LEASES}/namespaces/{NAMESPACE}/leases/conveyor-leader")
+        return str(lease["spec"].get("holderIdentity") or "") if lease else ""
+
     def wait_leading(self, seconds: float = 90) -> None:
         """Wait until a living pod holds the leader's Lease."""
         eventually("an operator leads", seconds, self._leads)
 
     def _leads(self) -> bool:
-        lease = self.kube.get(f"{LEASES}/namespaces/{NAMESPACE}/leases/conveyor-leader")
-        holder = lease["spec"].get("holderIdentity") if lease else None
-        return holder in {pod["metadata"]["name"] for pod in self.pods()}
+        return self.leader() in {pod["metadata"]["name"] for pod in self.pods()}
 
     def _lines(self) -> Iterator[Json]:
         for line in self.log().splitlines():

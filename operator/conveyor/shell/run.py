@@ -11,10 +11,12 @@ import time
 from collections.abc import Coroutine, Mapping
 from typing import Any
 
+import aiohttp
 import kopf
 
-from conveyor.adapters.cluster import BUILDS, Cluster, connect
+from conveyor.adapters.cluster import BUILDS, ApiError, Cluster, connect
 from conveyor.adapters.events import EventRecorder
+from conveyor.adapters.lease_sweeper import LeaseSweeper
 from conveyor.adapters.lock_manager import LockManager
 from conveyor.api import names
 from conveyor.shell import handlers, http
@@ -46,6 +48,7 @@ class Operator:
         self._reports = Reports(self._wake_job)
         locks = LockManager(cluster, settings.namespace, settings.identity)
         self._locks = locks
+        self._sweeper = LeaseSweeper(cluster, settings.namespace, time.monotonic)
         dispatcher = Dispatcher(cluster, locks, EventRecorder(cluster), self._reports)
         self._reconcile = Reconciler(
             cluster, settings, Sessions(cluster, settings), dispatcher, self._reports
@@ -146,8 +149,16 @@ class Operator:
             for item in await self._list_builds():
                 if not (item.get("status") or {}).get("completedAt"):
                     self._add((item["metadata"]["namespace"], item["metadata"]["name"]))
+            await self._sweep()
             self._beat = time.monotonic()
             await asyncio.sleep(self._settings.resync_seconds)
+
+    async def _sweep(self) -> None:
+        """Left Leases do no harm: trouble with them must not end the resync."""
+        try:
+            await self._sweeper.sweep()
+        except (ApiError, aiohttp.ClientError, OSError) as error:
+            log.warning("abandoned Leases were not removed: %s", error)
 
     async def _list_builds(self) -> list[dict[str, Any]]:
         spaces = self._settings.watch_namespaces or ("",)
