@@ -19,3 +19,5 @@ lane "cluster: end to end" tests/cluster -n "${CONVEYOR_E2E_WORKERS:-4}" \
     --ignore tests/cluster/test_reliability.py --ignore tests/cluster/test_election.py
 lane "cluster: the operator is killed" tests/cluster/test_reliability.py -n 2
 lane "cluster: two operators" tests/cluster/test_election.py
+# Last, for it makes the cluster anew: the operator is gone then.
+lane "ground: the cluster is damaged and brought back" tests/ground
