@@ -17,9 +17,7 @@ steady() {
 }
 echo "· building the operator's image"
 image=$(hack/image.sh | tail -1)
-digest=$(curl -fsSI -H 'Accept: application/vnd.docker.distribution.manifest.v2+json' \
-    "http://${image%%/*}/v2/$(basename "${image%:*}")/manifests/${image##*:}" | tr -d '\r' |
-    awk 'tolower($1) == "docker-content-digest:" {print $2}')
+digest=$(skopeo inspect --no-tags --tls-verify=false --format '{{.Digest}}' "docker://$image")
 steady
 for name in default demo; do
     kubectl get namespace "$name" >/dev/null 2>&1 || kubectl create namespace "$name" >/dev/null
