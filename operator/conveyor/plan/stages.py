@@ -25,7 +25,7 @@ BucketName = Literal[
 StageName = (
     UserStageName
     | BucketName
-    | Literal["from", "gitArchive", "gitCache", "gitLatestPatch", "dockerInstructions"]
+    | Literal["from", "gitArchive", "gitCache", "gitLatestPatch", "dockerInstructions", "imageSpec"]
 )
 
 ALL_STAGES: tuple[StageName, ...] = (
@@ -42,6 +42,7 @@ ALL_STAGES: tuple[StageName, ...] = (
     "gitCache",
     "gitLatestPatch",
     "dockerInstructions",
+    "imageSpec",
 )
 GIT_USER_STAGES: frozenset[str] = frozenset({"install", "beforeSetup", "setup"})
 PATCH_STAGES: frozenset[str] = frozenset({"gitCache", "gitLatestPatch"})
@@ -98,6 +99,8 @@ def _exists(image: StapelImage, name: StageName) -> bool:
         return bool(imports_of(image, name) or dependencies_of(image, name))
     if name == "gitArchive":
         return bool(image.git)
+    if name == "imageSpec":
+        return image.image_spec is not None
     # An artifact has none of these, and disableGitAfterPatch takes dockerInstructions away too.
     if image.artifact or image.disable_git_after_patch:
         return False
