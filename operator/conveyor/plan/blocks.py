@@ -1,8 +1,8 @@
 """Planning a Dockerfile image: its FROM blocks as images of one stage each.
 
 In: a `DockerfileImage` and its `BlockPlan`s. Out: a `PlannedImage` for each block that something has to be built
-from, the target last and with the stage `imageSpec` if there is one. A block's digest is exactly that of werf for an image with this block as target, so
-blocks are shared between images and with werf itself.
+from, the target last and with the stage `imageSpec` if there is one. A block's digest is exactly that of werf
+for an image with this block as target, so blocks are shared between images and with werf itself.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """Planning the stage `imageSpec`, the same for stapel and Dockerfile images.
 
-In: the chain of an image and its `ImageSpec`. Out: one more stage, which changes the image config only (`conveyor.plan.image_config_spec`
-says how).
+In: the chain of an image and its `ImageSpec`. Out: one more stage, which changes the image config only
+(`conveyor.plan.image_config_spec` says how).
 """
 
 from dataclasses import replace
