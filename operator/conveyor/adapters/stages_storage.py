@@ -35,7 +35,7 @@ from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
 from conveyor.jobs.model import Bundle, ExportResult, LayerRef, ParentImage
 from conveyor.plan.facts import BaseImage, ImportRecord, StageDesc, StageDigest, StageID
-from conveyor.plan.image_config import execution_config
+from conveyor.plan.image_config import entrypoint, execution_config
 
 Config = Mapping[str, Any]
 
@@ -132,6 +132,7 @@ class StagesStorage:
             manifest_digest=stored.manifest.digest,
             labels=labels_of(stored.config),
             layers=tuple(layer.digest for layer in stored.manifest.layers),
+            entrypoint=entrypoint(stored.config),
         )
 
     async def base_image(self, reference: str, platform: str) -> BaseImage:
@@ -195,6 +196,7 @@ class StagesStorage:
             manifest_digest=stored.manifest.digest,
             labels=labels_of(config),
             layers=tuple(layer.digest for layer in stored.manifest.layers),
+            entrypoint=entrypoint(config),
         )
 
     async def record(

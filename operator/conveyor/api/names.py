@@ -158,6 +158,10 @@ class Reason(StrEnum):
         "StageDiscarded",
         "Event: somebody else published the same stage first; theirs is used, ours thrown away.",
     )
+    LABELS_KEPT = (
+        "LabelsKept",
+        "Event: imageSpec asks to remove labels that stay, for without them the stage is not found again.",
+    )
     CANCELED = (
         "Canceled",
         "Event: Jobs were stopped: the spec changed or the object goes.",

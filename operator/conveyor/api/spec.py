@@ -52,6 +52,14 @@ class CABundle(Model):
     """ConfigMap in this namespace with PEM certificates."""
 
 
+class Compatibility(Model):
+    """Where Conveyor and werf differ on purpose: do as werf does."""
+
+    keep_entrypoint_with_cmd: bool = False
+    """A docker.CMD in werf.yaml without docker.ENTRYPOINT leaves the base image's ENTRYPOINT, as werf does.
+    Default: it resets it."""
+
+
 def _duration_rule(field: str) -> Rule:
     def holds(spec: "ImageBuildSpec") -> bool:
         value = {"stageTimeout": spec.stage_timeout, "timeout": spec.timeout}[field]
@@ -138,6 +146,8 @@ class ImageBuildSpec(Model):
     """Variables for templates of werf.yaml, as far as giterminism allows them."""
     ca_bundle: CABundle | None = None
     """Certificate authorities that git, the registry and programs in stages trust in addition."""
+    compatibility: Compatibility = Compatibility()
+    """Behaviour of werf where Conveyor's default is another one."""
     pod_template: PodTemplate = PodTemplate()
     """Where and how build pods run."""
     job_ttl_seconds: int = Field(default=600, ge=60, le=604800)

@@ -8,6 +8,7 @@ pkg/config/image_from_dockerfile.go.
 from dataclasses import replace
 from typing import Final
 
+from conveyor.config.image_spec import image_spec
 from conveyor.config.imports import dependencies_of
 from conveyor.config.meta import platforms
 from conveyor.config.model import Dependency, DockerfileImage, Meta, SourceLine
@@ -47,6 +48,7 @@ def dockerfile_images(
     args = section.table("args", values=True)
     _check_targets(section, args, dependencies)
     staged = section.flag("staged")
+    final = section.flag("final") is not False
     body = DockerfileImage(
         name="",
         dockerfile=_path(section, "dockerfile", "Dockerfile"),
@@ -56,10 +58,11 @@ def dockerfile_images(
         add_host=section.texts("addHost"),
         network=section.text("network"),
         cache_version=section.text("cacheVersion") or meta.cache_version,
-        final=section.flag("final") is not False,
+        final=final,
         staged=meta.staged if staged is None else staged,
         platforms=platforms(section) or meta.platforms,
         dependencies=dependencies,
+        image_spec=image_spec(section, meta.image_spec, final=final),
         at=SourceLine(file=section.report.file, line=section.key_line("image")),
     )
     return tuple(replace(body, name=name) for name in own)
@@ -75,7 +78,6 @@ def _check_unsupported(section: Section) -> None:
         section.not_supported(key, "commit the files; only what is in git is built")
     section.not_supported("ssh", "remove it")
     section.not_supported("secrets", "remove it")
-    section.not_supported("imageSpec", "write what you need in the Dockerfile")
     section.not_supported("sbom", "remove it")
 
 

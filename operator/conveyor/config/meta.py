@@ -7,6 +7,7 @@ Source: werf pkg/config/meta*.go.
 import re
 from typing import Final
 
+from conveyor.config.image_spec import general_spec
 from conveyor.config.model import Meta
 from conveyor.config.raw import Section, shorten
 from conveyor.config.yaml import Scalar
@@ -34,13 +35,13 @@ def meta(section: Section) -> Meta:
     if build is None:
         return Meta(project=_project(section))
     build.only(*_BUILD_KEYS)
-    build.not_supported("imageSpec", "use `docker` in the images that need it")
     build.not_supported("sbom", "remove it")
     return Meta(
         project=_project(section),
         cache_version=build.text("cacheVersion"),
         platforms=platforms(build),
         staged=build.flag("staged") or False,
+        image_spec=general_spec(build),
     )
 
 

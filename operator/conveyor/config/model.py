@@ -33,6 +33,7 @@ class Meta:
     cache_version: str = ""
     platforms: tuple[str, ...] = ()
     staged: bool = False
+    image_spec: "ImageSpec | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +138,9 @@ class DockerInstructions:
     """`docker:` of a stapel image, in werf's stored form (werf-semantics 11.1).
 
     Attributes:
-        cmd, entrypoint: "" when unset; a list is stored as the text `["a", "b"]`.
+        cmd, entrypoint: "" when unset; a list is stored as the text `["a", "b"]`, without escaping: the form that is
+            hashed.
+        cmd_words, entrypoint_words: The list as it was written, None for a text: the form that the image gets.
     """
 
     volumes: tuple[str, ...] = ()
@@ -145,11 +148,54 @@ class DockerInstructions:
     env: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     cmd: str = ""
+    cmd_words: tuple[str, ...] | None = None
     entrypoint: str = ""
+    entrypoint_words: tuple[str, ...] | None = None
     workdir: str = ""
     user: str = ""
     healthcheck: str = ""
     exact_values: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthSpec:
+    """`imageSpec.config.healthcheck`; times in seconds, 0 when unset."""
+
+    test: tuple[str, ...] = ()
+    interval: int = 0
+    timeout: int = 0
+    start_period: int = 0
+    retries: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageSpec:
+    """`imageSpec:` of an image, with `build.imageSpec` merged into it (werf-semantics 4.8, 11.3).
+
+    Attributes:
+        labels: `%image%` and `%project%` in names and values are not replaced here: so they are hashed.
+        remove_labels, remove_env: Exact names, or `/EXPRESSION/`.
+        clear: Which of `cmd`, `entrypoint`, `user` and `workingDir` of the parent are taken away.
+    """
+
+    author: str = ""
+    clear_history: bool = False
+    cmd: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    expose: tuple[str, ...] = ()
+    healthcheck: HealthSpec | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    stop_signal: str = ""
+    user: str = ""
+    volumes: tuple[str, ...] = ()
+    working_dir: str = ""
+    remove_labels: tuple[str, ...] = ()
+    remove_volumes: tuple[str, ...] = ()
+    remove_env: tuple[str, ...] = ()
+    keep_essential_labels: bool = False
+    clear: frozenset[Literal["cmd", "entrypoint", "user", "workingDir"]] = frozenset()
+    at: SourceLine = field(default_factory=SourceLine, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +220,7 @@ class StapelImage:
     git: tuple[GitMapping, ...] = ()
     shell: Shell | None = None
     docker: DockerInstructions | None = None
+    image_spec: ImageSpec | None = None
     imports: tuple[Import, ...] = ()
     dependencies: tuple[Dependency, ...] = ()
     mounts: tuple[Mount, ...] = ()
@@ -203,6 +250,7 @@ class DockerfileImage:
     staged: bool = False
     platforms: tuple[str, ...] = ()
     dependencies: tuple[Dependency, ...] = ()
+    image_spec: ImageSpec | None = None
     at: SourceLine = field(default_factory=SourceLine, compare=False)
 
 

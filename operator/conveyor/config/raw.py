@@ -187,6 +187,17 @@ class Section:
         self._wrong(key, entry.value, "true or false without quotes")
         return None
 
+    def number(self, key: str, *, most: int) -> int:
+        """Read a whole number from 0 to `most`; 0 when absent or null."""
+        entry = self._entry(key)
+        if entry is None or _is_null(entry.value):
+            return 0
+        value = entry.value.value if isinstance(entry.value, Scalar) else None
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most:
+            return value
+        self._wrong(key, entry.value, f"a whole number from 0 to {most}")
+        return 0
+
     def texts(self, key: str) -> tuple[str, ...]:
         """Read a text or a list of texts; numbers and booleans have to be quoted, as in werf."""
         entry = self._entry(key)

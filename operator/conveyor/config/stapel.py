@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 
 from conveyor.config.docker_instructions import docker_instructions
 from conveyor.config.exports import Conflict, Export, automatic_excludes
+from conveyor.config.image_spec import image_spec
 from conveyor.config.imports import dependencies_of, imports_of
 from conveyor.config.mappings import git_mappings
 from conveyor.config.meta import platforms
@@ -87,19 +88,20 @@ def _body(section: Section, names: Names, meta: Meta) -> StapelImage:
         section, git_mappings(section), imports_of(section, names)
     )
     artifact = section.is_set("artifact")
-    final = section.flag("final")
+    final = not artifact and section.flag("final") is not False
     return StapelImage(
         name="",
         base="",
         from_latest=section.flag("fromLatest") or False,
         from_cache_version=section.text("fromCacheVersion"),
         cache_version=section.text("cacheVersion") or meta.cache_version,
-        final=not artifact and final is not False,
+        final=final,
         artifact=artifact,
         platforms=platforms(section) or meta.platforms,
         git=mappings,
         shell=_shell(section),
         docker=docker_instructions(docker) if docker is not None else None,
+        image_spec=image_spec(section, meta.image_spec, final=final),
         imports=imports,
         dependencies=dependencies_of(section, names, stapel=True),
         mounts=_mounts(section),
@@ -119,7 +121,6 @@ def _check_combinations(section: Section) -> None:
             if section.is_set(key):
                 section.error(f"`{key}` is not for artifacts; remove it or write `image:`", key=key)
     section.not_supported("ansible", "write the commands under `shell`")
-    section.not_supported("imageSpec", "write what you need under `docker`")
     section.not_supported("secrets", "remove it")
     section.not_supported("network", "remove it; stages use the network of their pod")
     section.not_supported("sbom", "remove it")

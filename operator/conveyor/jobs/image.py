@@ -13,6 +13,7 @@ from conveyor.plan import labels
 from conveyor.plan.image_config import (
     Layer,
     apply_docker_directive,
+    apply_image_spec,
     apply_instruction,
     child_config,
 )
@@ -54,7 +55,13 @@ def stage_config(
         labels=added,
         created_by=f"conveyor {stage.name}",
     )
-    return apply_docker_directive(config, stage.work.instructions)
+    if stage.work.image_spec is not None:
+        return apply_image_spec(config, stage.work.image_spec)
+    return apply_docker_directive(
+        config,
+        stage.work.instructions,
+        keep_entrypoint_with_cmd=stage.work.keep_entrypoint_with_cmd,
+    )
 
 
 def _block_config(

@@ -3,30 +3,33 @@
 In: a `BuildPlan` without Unknown stages, and a time. Out: the stages as they would be found, labels included.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from conveyor.plan import labels
 from conveyor.plan.facts import StageDesc, StageDigest, StageID, StageInfo
+from conveyor.plan.image_config_spec import spec_labels
 from conveyor.plan.model import BuildPlan, ImageBase, PlannedImage, PlannedStage, StageState
 
 
 def assume_built(plan: BuildPlan, *, timestamp: int) -> tuple[StageDesc, ...]:
     """Return the stages that building the plan adds, all created at one time.
 
-    Two images with the same stage to build give one stored stage, as the lock of a digest guarantees.
+    Two images with the same stage to build give one stored stage, as the lock of a digest guarantees, unless
+    labels tell them apart.
 
     Args:
         plan: What is to be built.
-        timestamp: Creation time in Unix milliseconds.
+        timestamp: Creation time in Unix milliseconds; the second stage of a digest is one younger.
     """
-    built: dict[StageDigest, StageDesc] = {}
+    built: dict[StageDigest, list[StageDesc]] = {}
     last: dict[str, StageDesc] = {}
     for image in plan.images:
         for stage, desc in _build(image, last, built, timestamp):
             last[image.name] = desc
-            if stage.state is StageState.TO_BUILD:
-                built.setdefault(desc.id.digest, desc)
-    return tuple(built.values())
+            of_digest = built.setdefault(desc.id.digest, [])
+            if stage.state is StageState.TO_BUILD and desc not in of_digest:
+                of_digest.append(desc)
+    return tuple(desc for of_digest in built.values() for desc in of_digest)
 
 
 def answers_for(stages: tuple[StageDesc, ...]) -> dict[StageInfo, StageDesc]:
@@ -37,7 +40,7 @@ def answers_for(stages: tuple[StageDesc, ...]) -> dict[StageInfo, StageDesc]:
 def _build(
     image: PlannedImage,
     last: Mapping[str, StageDesc],
-    built: Mapping[StageDigest, StageDesc],
+    built: Mapping[StageDigest, Sequence[StageDesc]],
     timestamp: int,
 ) -> list[tuple[PlannedStage, StageDesc]]:
     rows: list[tuple[PlannedStage, StageDesc]] = []
@@ -46,10 +49,17 @@ def _build(
     for stage in image.stages:
         if stage.digest is None:
             break
-        desc = stage.stored or built.get(stage.digest) or _desc(stage, parent, timestamp)
+        of_digest = built.get(stage.digest, ())
+        serving = next((desc for desc in of_digest if _serves(desc, stage)), None)
+        desc = stage.stored or serving or _desc(stage, parent, timestamp + len(of_digest))
         rows.append((stage, desc))
         parent = desc
     return rows
+
+
+def _serves(desc: StageDesc, stage: PlannedStage) -> bool:
+    spec = stage.work.image_spec
+    return spec is None or spec.labels.items() <= desc.labels.items()
 
 
 def _desc(stage: PlannedStage, parent: StageDesc | None, timestamp: int) -> StageDesc:
@@ -58,8 +68,10 @@ def _desc(stage: PlannedStage, parent: StageDesc | None, timestamp: int) -> Stag
     added = {**stage.work.labels, labels.CONTENT_DIGEST: stage.content_digest}
     if parent is not None:
         added[labels.PARENT_STAGE_ID] = str(parent.id)
+    all_labels = {**(parent.labels if parent else {}), **added}
+    spec = stage.work.image_spec
     return StageDesc(
         id=StageID(digest=stage.digest, timestamp=timestamp),
         manifest_digest=f"sha256:{stage.digest:0>64}",
-        labels={**(parent.labels if parent else {}), **added},
+        labels=spec_labels(all_labels, spec) if spec else all_labels,
     )

@@ -1,8 +1,8 @@
 """Planning a Dockerfile image: its FROM blocks as images of one stage each.
 
 In: a `DockerfileImage` and its `BlockPlan`s. Out: a `PlannedImage` for each block that something has to be built
-from, the target last. A block's digest is exactly that of werf for an image with this block as target, so
-blocks are shared between images and with werf itself.
+from, the target last and with the stage `imageSpec` if there is one. A block's digest is exactly that of werf
+for an image with this block as target, so blocks are shared between images and with werf itself.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,9 @@ from conveyor.plan import labels
 from conveyor.plan.chain import Chain
 from conveyor.plan.digest import hashed
 from conveyor.plan.dockerfile import BlockPlan, plan_dockerfile
+from conveyor.plan.image_spec import add_image_spec
 from conveyor.plan.inquiry import Waiting
-from conveyor.plan.model import PlannedImage, StageWork
+from conveyor.plan.model import PlannedImage, StageState, StageWork
 
 STAGE = "dockerfile"
 
@@ -49,15 +50,16 @@ def _needed(
     for block in reversed(blocks):
         if block.name not in needed:
             continue
-        row = _plan_block(image, block, project, chain)
+        row = _plan_block(image, block, project, chain, target=block is target)
         rows.append(row if block is target else replace(row, block_of=image.name, final=False))
-        if not row.ready:
+        # An imageSpec on top needs no other blocks.
+        if row.stages[0].state is not StageState.CACHED:
             needed.update(block.depends_on)
     return tuple(reversed(rows))
 
 
 def _plan_block(
-    image: DockerfileImage, block: BlockPlan, project: str, chain: Chain
+    image: DockerfileImage, block: BlockPlan, project: str, chain: Chain, *, target: bool
 ) -> PlannedImage:
     own = Chain(
         image=block.name,
@@ -69,6 +71,8 @@ def _plan_block(
     depends = hashed("StageDependencies", block.digest_components)
     work = StageWork(block=block.block, labels={labels.WERF: project})
     own.add(STAGE, depends, work, git=False)
+    if target and image.image_spec is not None:
+        add_image_spec(own, image.image_spec, project)
     return PlannedImage(
         name=block.name,
         stages=tuple(own.stages),

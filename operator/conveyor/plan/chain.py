@@ -42,6 +42,7 @@ class Chain:
         mappings: The image's git mappings; () for a Dockerfile block.
         carried: Commit that the last stage carries, by paramshash.
         question: What the last stage waits for; all that follow wait with it.
+        entrypoint: ENTRYPOINT that stored stages have to have from here on, None when digests say enough.
     """
 
     image: str
@@ -54,9 +55,22 @@ class Chain:
     carried: dict[str, str] = field(default_factory=dict)
     previous: Previous | None = None
     question: Question | None = None
+    entrypoint: tuple[str, ...] | None = None
 
-    def add(self, name: str, dependencies: Component, work: StageWork, *, git: bool) -> None:
-        """Plan the next stage; `git` stages carry every mapping's commit."""
+    def add(
+        self,
+        name: str,
+        dependencies: Component,
+        work: StageWork,
+        *,
+        git: bool,
+        wanted_labels: Mapping[str, str] | None = None,
+    ) -> None:
+        """Plan the next stage; `git` stages carry every mapping's commit.
+
+        Args:
+            wanted_labels: Labels that a stored stage has to have.
+        """
         previous = self.previous
         components = stage_components(
             stage=name,
@@ -65,7 +79,7 @@ class Chain:
             platform=self.platform,
         )
         digest = stage_digest(components)
-        stored = self._select(name, digest, git=git)
+        stored = self._select(name, digest, wanted_labels or {}, git=git)
         self._carry(stored.labels if stored else None, git=git)
         handed_on = next_dependencies(name, self.carried.values())
         built = self._content(name, digest, handed_on)
@@ -99,7 +113,9 @@ class Chain:
             )
         )
 
-    def _select(self, name: str, digest: StageDigest, *, git: bool) -> StageDesc | None:
+    def _select(
+        self, name: str, digest: StageDigest, wanted_labels: Mapping[str, str], *, git: bool
+    ) -> StageDesc | None:
         timestamps: Sequence[int] = self.facts.stages.get(digest, ())
         if not timestamps:
             return None
@@ -108,6 +124,8 @@ class Chain:
             content=self._content(name, digest, next_dependencies(name, commits)),
             parent=self.previous.stored if self.previous else None,
             mappings=self.mappings if git else (),
+            entrypoint=self.entrypoint,
+            labels=wanted_labels,
         )
         return select_stage(self.inquiry, stage_ids(digest, timestamps), wanted)
 

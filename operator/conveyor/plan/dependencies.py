@@ -10,7 +10,15 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
-from conveyor.config.model import DockerInstructions, Mount, Shell, StapelImage, UserStageName
+from conveyor.config.model import (
+    DockerInstructions,
+    HealthSpec,
+    ImageSpec,
+    Mount,
+    Shell,
+    StapelImage,
+    UserStageName,
+)
 from conveyor.plan.digest import hashed, named, sha256_args, sha256_concat
 from conveyor.plan.facts import BaseImage, BaseImageInfo
 from conveyor.plan.inquiry import Inquiry
@@ -117,6 +125,31 @@ def instructions_dependencies(docker: DockerInstructions) -> Component:
     return hashed(_LABEL, [*parts, *(named(label, value) for label, value in last)])
 
 
+def spec_dependencies(spec: ImageSpec) -> Component:
+    """Return what `imageSpec` depends on: all of it, labels with their templates (werf-semantics 4.8)."""
+    cleared = ("cmd", "entrypoint", "user", "workingDir")
+    parts = [
+        named("Author", spec.author),
+        named("ClearHistory", _flag(spec.clear_history)),
+        named("Cmd", " ".join(spec.cmd)),
+        named("Entrypoint", " ".join(spec.entrypoint)),
+        *_pairs("Env", spec.env),
+        *_sorted("Expose", spec.expose),
+        named("Healthcheck", _health(spec.healthcheck)),
+        *_pairs("Label", spec.labels),
+        named("StopSignal", spec.stop_signal),
+        named("User", spec.user),
+        *_sorted("Volume", spec.volumes),
+        named("WorkingDir", spec.working_dir),
+        *_sorted("RemoveLabel", spec.remove_labels),
+        *_sorted("RemoveVolume", spec.remove_volumes),
+        *_sorted("RemoveEnv", spec.remove_env),
+        named("KeepEssentialWerfLabels", _flag(spec.keep_essential_labels)),
+        *(named(f"Clear {what}", _flag(what in spec.clear)) for what in cleared),
+    ]
+    return hashed(_LABEL, parts)
+
+
 def next_dependencies(stage: str, commits: Iterable[str]) -> str:
     """Return what a stage hands to the digest of its successor: the commits it carries."""
     return sha256_args(*sorted(commits)) if stage in GIT_STAGES else ""
@@ -145,6 +178,22 @@ def _mount(mount: Mount) -> list[Component]:
         named("MountTo", posixpath.normpath(mount.to)),
         named("MountType", mount.type),
     ]
+
+
+def _flag(value: object) -> str:
+    return "true" if value else "false"
+
+
+def _health(health: HealthSpec | None) -> str:
+    """What Go prints for the pointer."""
+    if health is None:
+        return "<nil>"
+    numbers = (health.interval, health.timeout, health.start_period, health.retries)
+    return f"&{{[{' '.join(health.test)}] {' '.join(map(str, numbers))}}}"
+
+
+def _sorted(label: str, values: Iterable[str]) -> list[Component]:
+    return [named(label, value) for value in sorted(values)]
 
 
 def _pairs(label: str, values: Mapping[str, str]) -> list[Component]:

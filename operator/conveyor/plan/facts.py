@@ -32,12 +32,14 @@ class StageDesc:
         manifest_digest: `sha256:…` of its manifest in the stages repository.
         labels: Labels of the image config.
         layers: Digests of its compressed layers, in order.
+        entrypoint: ENTRYPOINT of the image config, () for none; None where nobody looked.
     """
 
     id: StageID
     manifest_digest: str
     labels: Mapping[str, str]
     layers: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from conveyor.plan.image_config_docker import apply_docker_directive
-from conveyor.plan.image_config_parts import Config, inner, mappings, shell, text, texts, variables
+from conveyor.plan.image_config_parts import (
+    Config,
+    entrypoint,
+    inner,
+    mappings,
+    shell,
+    text,
+    texts,
+    variables,
+)
+from conveyor.plan.image_config_spec import apply_image_spec, kept_labels
 from conveyor.plan.image_config_steps import apply_instruction
 from conveyor.plan.model import BlockStep
 
@@ -18,11 +28,14 @@ __all__ = [
     "Layer",
     "RunCommand",
     "apply_docker_directive",
+    "apply_image_spec",
     "apply_instruction",
     "child_config",
+    "entrypoint",
     "environment",
     "exec_argv",
     "execution_config",
+    "kept_labels",
     "run_command",
 ]
 

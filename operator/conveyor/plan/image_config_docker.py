@@ -6,13 +6,13 @@ every stage with CMD, ENTRYPOINT, USER and WORKDIR put back to those of the base
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
-from conveyor.config.dockerfile_syntax import parse_instructions
-from conveyor.config.dockerfile_values import parse_health, parse_port
-from conveyor.config.dockerfile_words import ExpansionError, expand_word
+from conveyor.config.docker_instructions import health_of
+from conveyor.config.dockerfile_values import parse_port
+from conveyor.config.dockerfile_words import ExpansionError, expand_word, expand_words
 from conveyor.config.model import DockerInstructions
 from conveyor.plan.image_config_parts import (
     Config,
@@ -59,9 +59,10 @@ def apply_docker_directive(
     part |= _sets(part, given)
     part |= _env(part, given)
     part |= _labels(part, given)
-    part["WorkingDir"] = absolute(part, given.workdir)
+    known = variables(part)
+    part["WorkingDir"] = absolute(part, _value(given.workdir, known, exact=False))
     if given.user:
-        part["User"] = given.user
+        part["User"] = _value(given.user, known, exact=False)
     base = inner(config if base_config is None else base_config)
     part |= _commands(part, base, given, keep=keep_entrypoint_with_cmd)
     if given.healthcheck:
@@ -74,20 +75,22 @@ def _commands(part: Part, base: Config, given: DockerInstructions, *, keep: bool
     base_entrypoint = [word for word in texts(base.get("Entrypoint")) if word]
     base_entrypoint = texts(base.get("Entrypoint")) if base_entrypoint else NO_ENTRYPOINT
     base_cmd = texts(base.get("Cmd"))
+    cmd = _command(part, given.cmd, given.cmd_words) if given.cmd else []
     if given.entrypoint:
-        cmd = _command(part, given.cmd) if given.cmd else []
-        return {"Entrypoint": _command(part, given.entrypoint) or None, "Cmd": cmd}
+        entrypoint = _command(part, given.entrypoint, given.entrypoint_words)
+        return {"Entrypoint": entrypoint or None, "Cmd": cmd}
     if given.cmd:
-        entrypoint = base_entrypoint if keep else NO_ENTRYPOINT
-        return {"Entrypoint": list(entrypoint), "Cmd": _command(part, given.cmd)}
+        return {"Entrypoint": list(base_entrypoint if keep else NO_ENTRYPOINT), "Cmd": cmd}
     # Docker forgets an inherited CMD when it is told an ENTRYPOINT, so a base without CMD keeps none.
     if not base_cmd and base_entrypoint != NO_ENTRYPOINT and base.get("Cmd") is None:
         return {"Entrypoint": list(base_entrypoint), "Cmd": None}
     return {"Entrypoint": list(base_entrypoint), "Cmd": base_cmd}
 
 
-def _command(part: Config, written: str) -> list[str]:
-    """Return the words of a stored CMD or ENTRYPOINT: a JSON list, or text for the shell."""
+def _command(part: Config, written: str, items: Sequence[str] | None) -> list[str]:
+    """Return the words of a CMD or ENTRYPOINT: a list as it was written, a JSON list, or text for the shell."""
+    if items is not None:
+        return list(items)
     words = _json_words(written)
     return [*shell(part), written] if words is None else words
 
@@ -105,20 +108,29 @@ def _json_words(written: str) -> list[str] | None:
 
 def _sets(part: Part, given: DockerInstructions) -> Part:
     volumes, ports = table(part.get("Volumes")), table(part.get("ExposedPorts"))
+    known = variables(part)
     for written in given.volumes:
-        for path in _paths(written, exact=given.exact_values):
+        for path in _paths(written, known, exact=given.exact_values):
             volumes[path] = {}
     for written in given.expose:
-        for word in written.split():
+        for word in _words(written, known):
             ports |= {port: {} for port in _ports(word)}
     return {"Volumes": volumes or None, "ExposedPorts": ports or None}
 
 
-def _paths(written: str, *, exact: bool) -> list[str]:
+def _paths(written: str, known: Mapping[str, str], *, exact: bool) -> Sequence[str]:
+    if exact:
+        return [written]
     words = _json_words(written)
-    if words is not None:
-        return words
-    return [written] if exact else written.split()
+    return _words(written, known) if words is None else words
+
+
+def _words(written: str, known: Mapping[str, str]) -> Sequence[str]:
+    """Return the words that Docker splits a text into, variables replaced."""
+    try:
+        return expand_words(written, known)
+    except ExpansionError:
+        return written.split()
 
 
 def _ports(word: str) -> tuple[str, ...]:
@@ -158,14 +170,7 @@ def _value(written: str, known: Mapping[str, str], *, exact: bool) -> str:
 
 
 def _health(written: str) -> dict[str, object]:
-    """Return the health check of Docker's syntax; `CMD-SHELL x` is `CMD x`."""
-    line = written.strip().replace("CMD-SHELL ", "CMD ", 1)
-    found = parse_instructions(f"HEALTHCHECK {line}", file="docker.HEALTHCHECK")
-    if len(found) != 1 or not found[0].args:
-        raise UserError(INVALID, "docker.HEALTHCHECK: write one line: CMD … or NONE")
-    pairs = (flag.removeprefix("--").partition("=")[::2] for flag in found[0].flags)
     try:
-        health = parse_health(found[0].args, dict(pairs), json=found[0].json)
+        return health_json(health_of(written))
     except ValueError as problem:
         raise UserError(INVALID, f"docker.HEALTHCHECK: {problem}") from None
-    return health_json(health)

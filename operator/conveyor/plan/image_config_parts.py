@@ -52,6 +52,12 @@ def variables(part: Config) -> dict[str, str]:
     return {"PATH": DEFAULT_PATH} | {name: value for name, _, value in pairs}
 
 
+def entrypoint(config: Config) -> tuple[str, ...]:
+    """Return the ENTRYPOINT of an image config; `[""]`, Docker's and werf's way to write "none", is () too."""
+    words = tuple(texts(inner(config).get("Entrypoint")))
+    return words if any(words) else ()
+
+
 def shell(part: Config) -> tuple[str, ...]:
     """Return the words that go before a command text."""
     return tuple(texts(part.get("Shell"))) or DEFAULT_SHELL

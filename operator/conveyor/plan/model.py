@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from conveyor.config.dockerfile import Instruction
-from conveyor.config.model import DockerInstructions, GitMapping, Import
+from conveyor.config.model import DockerInstructions, GitMapping, ImageSpec, Import
 from conveyor.plan.facts import ContentDigest, Question, StageDesc, StageDigest
 
 
@@ -141,6 +141,8 @@ class StageWork:
     Attributes:
         labels: Labels that the stage adds, except those that name stored stages (parent, dependencies).
         instructions: Image config changes of `docker:`.
+        keep_entrypoint_with_cmd: A CMD in `instructions` leaves the ENTRYPOINT of the base (as werf does).
+        image_spec: Image config changes of `imageSpec:`, labels without templates.
     """
 
     archives: tuple[GitArchive, ...] = ()
@@ -148,6 +150,8 @@ class StageWork:
     imports: tuple[PlannedImport, ...] = ()
     commands: tuple[str, ...] = ()
     instructions: DockerInstructions | None = None
+    keep_entrypoint_with_cmd: bool = False
+    image_spec: ImageSpec | None = None
     block: DockerfileBlock | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
 
@@ -183,6 +187,7 @@ class PlannedImage:
         block_of: Name of the config image when this is a FROM block of its Dockerfile (named
             `IMAGE/stage/NAME` or `IMAGE/stageN`), else "".
         depends_on: Planned images that must be complete first (base, imports, COPY --from).
+        entrypoint: ENTRYPOINT that stored stages must have, which no digest tells (`conveyor.plan.selection`).
     """
 
     name: str
@@ -191,6 +196,7 @@ class PlannedImage:
     block_of: str = ""
     platform: str = "linux/amd64"
     depends_on: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] | None = None
 
     @property
     def ready(self) -> bool:

@@ -33,7 +33,11 @@ SCRATCH = "scratch"
 
 
 def plan(
-    config: WerfConfig, facts: Facts, *, images: tuple[str, ...] = ()
+    config: WerfConfig,
+    facts: Facts,
+    *,
+    images: tuple[str, ...] = (),
+    keep_entrypoint_with_cmd: bool = False,
 ) -> BuildPlan | frozenset[Question]:
     """Plan the images of a config and everything they need.
 
@@ -41,6 +45,7 @@ def plan(
         config: The config.
         facts: What is known so far.
         images: Wanted image names; () for all.
+        keep_entrypoint_with_cmd: `spec.compatibility.keepEntrypointWithCmd`.
 
     Returns:
         The plan; or, never empty, the questions to answer before there is one.
@@ -52,7 +57,9 @@ def plan(
     inquiry = Inquiry(facts)
     planned: dict[str, PlannedImage] = {}
     for name in (name for names in sets for name in names):
-        rows = _try(config, config.image(name), facts, planned, inquiry)
+        rows = _try(
+            config, config.image(name), facts, planned, inquiry, keep=keep_entrypoint_with_cmd
+        )
         planned.update((row.name, row) for row in rows)
     if inquiry.open:
         return frozenset(inquiry.open)
@@ -81,10 +88,12 @@ def _try(
     facts: Facts,
     planned: dict[str, PlannedImage],
     inquiry: Inquiry,
+    *,
+    keep: bool,
 ) -> Sequence[PlannedImage]:
     """Plan one image as far as the facts go; nothing when a question is open."""
     try:
-        return tuple(_plan_image(config, image, facts, planned, inquiry))
+        return tuple(_plan_image(config, image, facts, planned, inquiry, keep=keep))
     except Waiting:
         return ()
     except UserError:
@@ -100,6 +109,8 @@ def _plan_image(
     facts: Facts,
     planned: dict[str, PlannedImage],
     inquiry: Inquiry,
+    *,
+    keep: bool,
 ) -> Iterator[PlannedImage]:
     chain = Chain(
         image=image.name,
@@ -120,6 +131,7 @@ def _plan_image(
         build_cache_version=config.meta.cache_version,
         images=planned,
         inquiry=inquiry,
+        keep_entrypoint_with_cmd=keep,
     )
     yield PlannedImage(
         name=image.name,
@@ -127,6 +139,7 @@ def _plan_image(
         final=image.final,
         platform=chain.platform,
         depends_on=needed_images(image),
+        entrypoint=chain.entrypoint,
     )
 
 

@@ -4,12 +4,16 @@ In: a stage digest, its stored timestamps, the parent's stage id, and for git st
 `StageDesc` or None. A digest alone never makes a git stage usable: every mapping's stored commit must be an
 ancestor of, or equal to, the wanted one (werf: SelectSuitableStage).
 
+Two things that a stage is made of are in no digest: whether a CMD of `docker:` leaves the base's ENTRYPOINT (an option of
+the build), and the name of the image, which labels of an imageSpec may contain. Where they matter, a stored stage has to
+have the wanted ones.
+
 A stage that is older than its parent is left out, as in werf, unless its label says that it *was* built on that
 parent: then only two clocks disagree, and refusing it would build it again and again.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 
 from conveyor.plan import labels
@@ -36,11 +40,15 @@ class Wanted:
         parent: The stored previous stage of the image; None when it is not stored or there is none.
         mappings: Of a git stage; () for other stages.
         content: Content digest it has if it carries the wanted commits.
+        entrypoint: ENTRYPOINT that its image has to have, None when the digest says enough.
+        labels: Labels it has to have, because the digest does not tell their values.
     """
 
     content: ContentDigest
     parent: StageID | None = None
     mappings: tuple[MappingCommit, ...] = ()
+    entrypoint: tuple[str, ...] | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 def select_stage(
@@ -78,7 +86,7 @@ def _describe(inquiry: Inquiry, candidate: StageID, wanted: Wanted) -> StageDesc
         answer = inquiry.known(question)
     else:
         carried = labels.git_labels(wanted.mappings)
-        likely = {**carried, labels.CONTENT_DIGEST: wanted.content}
+        likely = {**carried, **wanted.labels, labels.CONTENT_DIGEST: wanted.content}
         answer = inquiry.assume(
             question, StageDesc(id=candidate, manifest_digest="", labels=likely)
         )
@@ -95,6 +103,8 @@ def _suitable(inquiry: Inquiry, stage: StageDesc, wanted: Wanted) -> bool:
         return False
     if _older(stage.id, parent) and stage.labels.get(labels.PARENT_STAGE_ID) != str(parent):
         return False
+    if not _configured(stage, wanted):
+        return False
     carried = [(item, labels.commit_of(stage.labels, item.paramshash)) for item in wanted.mappings]
     if not all(commit for _, commit in carried):
         return False
@@ -105,3 +115,11 @@ def _suitable(inquiry: Inquiry, stage: StageDesc, wanted: Wanted) -> bool:
     ]
     inquiry.note(*questions)
     return all(inquiry.assume(question, likely=True) is True for question in questions)
+
+
+def _configured(stage: StageDesc, wanted: Wanted) -> bool:
+    """Whether the image config has what the digest does not tell; what nobody looked at is taken as right."""
+    known = stage.entrypoint is not None and wanted.entrypoint is not None
+    if known and stage.entrypoint != wanted.entrypoint:
+        return False
+    return wanted.labels.items() <= stage.labels.items()

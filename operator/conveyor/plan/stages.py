@@ -25,7 +25,7 @@ BucketName = Literal[
 StageName = (
     UserStageName
     | BucketName
-    | Literal["from", "gitArchive", "gitCache", "gitLatestPatch", "dockerInstructions"]
+    | Literal["from", "gitArchive", "gitCache", "gitLatestPatch", "dockerInstructions", "imageSpec"]
 )
 
 ALL_STAGES: tuple[StageName, ...] = (
@@ -42,6 +42,7 @@ ALL_STAGES: tuple[StageName, ...] = (
     "gitCache",
     "gitLatestPatch",
     "dockerInstructions",
+    "imageSpec",
 )
 GIT_USER_STAGES: frozenset[str] = frozenset({"install", "beforeSetup", "setup"})
 PATCH_STAGES: frozenset[str] = frozenset({"gitCache", "gitLatestPatch"})
@@ -98,7 +99,11 @@ def _exists(image: StapelImage, name: StageName) -> bool:
         return bool(imports_of(image, name) or dependencies_of(image, name))
     if name == "gitArchive":
         return bool(image.git)
-    # An artifact has none of these, and disableGitAfterPatch takes dockerInstructions away too.
+    return image.image_spec is not None if name == "imageSpec" else _exists_late(image, name)
+
+
+def _exists_late(image: StapelImage, name: StageName) -> bool:
+    """An artifact has none of these, and disableGitAfterPatch takes dockerInstructions away too."""
     if image.artifact or image.disable_git_after_patch:
         return False
     return bool(image.git) if name in PATCH_STAGES else image.docker is not None

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
-from conveyor.config.model import Shell, StapelImage
+from conveyor.config.model import DockerInstructions, Shell, StapelImage
 from conveyor.plan import dependencies, labels
 from conveyor.plan.chain import Chain
 from conveyor.plan.facts import Patch, Question
+from conveyor.plan.image_spec import add_image_spec
 from conveyor.plan.imports import Found, find_imports
 from conveyor.plan.inquiry import Inquiry
 from conveyor.plan.mappings import MappingCommit, patch_of, patch_text
@@ -44,12 +45,14 @@ class Surroundings:
         project: Value of the label `werf`.
         build_cache_version: `build.cacheVersion`.
         images: Images planned so far, by name.
+        keep_entrypoint_with_cmd: A CMD of `docker:` leaves the ENTRYPOINT of the base (as werf does).
     """
 
     project: str
     build_cache_version: str
     images: Mapping[str, PlannedImage]
     inquiry: Inquiry
+    keep_entrypoint_with_cmd: bool = False
 
 
 def walk_stages(image: StapelImage, chain: Chain, around: Surroundings) -> tuple[PlannedStage, ...]:
@@ -60,6 +63,8 @@ def walk_stages(image: StapelImage, chain: Chain, around: Surroundings) -> tuple
         UserError: The image asks for something that cannot be done.
     """
     walk = _Walk(image, chain, around)
+    if image.base_internal:
+        chain.entrypoint = around.images[image.base].entrypoint
     for name in stages_of(image):
         walk.step(name)
     return tuple(chain.stages)
@@ -76,6 +81,11 @@ class _Walk:
         if name in PATCH_STAGES:
             self._patch_stage(name)
             return
+        if name == "imageSpec" and self.image.image_spec is not None:
+            add_image_spec(self.chain, self.image.image_spec, self.around.project)
+            return
+        if name == "dockerInstructions" and self.image.docker is not None:
+            self.chain.entrypoint = self._entrypoint(self.image.docker)
         found = self._imports(name)
         work = self._work(name, found)
         question = self.chain.question or found.question
@@ -86,6 +96,17 @@ class _Walk:
                 return
             question = depends
         self.chain.add_unknown(name, work, question, git=is_git_stage(self.image, name))
+
+    def _entrypoint(self, docker: DockerInstructions) -> tuple[str, ...] | None:
+        """Return the ENTRYPOINT that the stage has to have; None where its digest or nobody tells."""
+        if docker.entrypoint:
+            return None
+        if not docker.cmd:
+            return self.chain.entrypoint
+        before = self.chain.stages[-1].stored
+        if not self.around.keep_entrypoint_with_cmd:
+            return ()
+        return before.entrypoint if before else None
 
     def _add(self, name: StageName, depends: Component, work: StageWork) -> None:
         self.chain.add(name, depends, work, git=is_git_stage(self.image, name))
@@ -135,6 +156,7 @@ class _Walk:
             imports=found.imports,
             commands=shell.commands.get(name, ()) if is_user_stage(name) else (),
             instructions=image.docker if name == "dockerInstructions" else None,
+            keep_entrypoint_with_cmd=self.around.keep_entrypoint_with_cmd,
             labels={
                 labels.WERF: self.around.project,
                 **(labels.mount_labels(image.mounts) if name == "from" else {}),

@@ -45,8 +45,9 @@ class Answers:
         Raises:
             UserError: From the planner, git or the registry.
         """
+        keep = session.build.spec.compatibility.keep_entrypoint_with_cmd
         for _ in range(_ROUNDS):
-            outcome = plan(config, facts, images=images)
+            outcome = plan(config, facts, images=images, keep_entrypoint_with_cmd=keep)
             if isinstance(outcome, BuildPlan):
                 return outcome
             answers = await self._answer(session, outcome, run)

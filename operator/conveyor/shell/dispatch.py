@@ -21,6 +21,7 @@ from conveyor.jobs.manifest import job as job_manifest
 from conveyor.jobs.manifest import job_name, labels_selector, stage_names
 from conveyor.jobs.model import Bundle, Export, JobOrder, ObservedJob, ParentImage
 from conveyor.jobs.task import tasks
+from conveyor.plan.image_config import kept_labels
 from conveyor.plan.model import BuildPlan
 from conveyor.shell.publish import Published, Replan, parent_image, publish
 from conveyor.shell.reports import Reports
@@ -117,9 +118,21 @@ class Dispatcher:
         else:
             reason, text = Reason.STAGE_BUILT, what
         await self._events.post(session.build, reason, text)
+        if not done.discarded:
+            await self._tell_kept_labels(session.build, action)
         STAGES.labels("discarded" if done.discarded else "built").inc()
         log.info("%s %s", reason.value, what, extra={"build": session.build.metadata.name})
         return done
+
+    async def _tell_kept_labels(self, build: ImageBuild, action: PublishStage) -> None:
+        spec = action.stage.work.image_spec
+        kept = kept_labels(spec) if spec else ()
+        if spec is not None and kept:
+            message = (
+                f"{spec.at}: image {action.image or '~'}: removeLabels does not remove {', '.join(kept)}: without "
+                "them a stage is not found again; keepEssentialWerfLabels: true says that this is meant"
+            )
+            await self._events.post(build, Reason.LABELS_KEPT, message, warning=True)
 
     async def record(self, session: Session, plan: BuildPlan, action: RecordExport) -> None:
         """Record a bundle under its key (werf: import metadata)."""

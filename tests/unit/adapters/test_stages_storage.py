@@ -241,6 +241,15 @@ async def test_a_stage_without_labels_has_none(storage, client, repo, inner):
     assert (await storage.stage(ID)).labels == {}
 
 
+@pytest.mark.parametrize(
+    ("inner", "found"),
+    [({}, ()), ({"Entrypoint": [""]}, ()), ({"Entrypoint": ["a", "b"]}, ("a", "b"))],
+)
+async def test_a_stage_tells_its_entrypoint(storage, client, repo, inner, found):
+    await push_image(client, repo.with_tag(str(ID)), config={"config": inner})
+    assert (await storage.stage(ID)).entrypoint == found
+
+
 def test_labels_are_texts():
     assert labels_of({"config": {"Labels": {"a": 1, "b": "x"}}}) == {"a": "1", "b": "x"}
 

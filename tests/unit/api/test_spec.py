@@ -69,6 +69,7 @@ def test_defaults() -> None:
     assert spec.timeout_seconds() is None
     assert spec.job_ttl_seconds == 600
     assert spec.pod_template.tolerations == ()
+    assert spec.compatibility.keep_entrypoint_with_cmd is False
 
 
 def test_ca_bundle_key_has_kubernetes_usual_default() -> None:

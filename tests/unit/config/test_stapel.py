@@ -233,9 +233,18 @@ def test_mounts() -> None:
 @pytest.mark.parametrize(
     ("body", "wanted"),
     [
-        ("{ENTRYPOINT: [a, b]}", DockerInstructions(entrypoint='["a", "b"]', cmd="[]")),
-        ("{CMD: [nginx]}", DockerInstructions(cmd='["nginx"]')),
-        ("{CMD: []}", DockerInstructions(cmd="[]")),
+        (
+            "{ENTRYPOINT: [a, b]}",
+            DockerInstructions(
+                entrypoint='["a", "b"]', entrypoint_words=("a", "b"), cmd="[]", cmd_words=()
+            ),
+        ),
+        ("{CMD: [nginx]}", DockerInstructions(cmd='["nginx"]', cmd_words=("nginx",))),
+        ("{CMD: []}", DockerInstructions(cmd="[]", cmd_words=())),
+        (
+            "{CMD: ['echo \"x\"', 'a\\b']}",
+            DockerInstructions(cmd='["echo "x"", "a\\b"]', cmd_words=('echo "x"', "a\\b")),
+        ),
         ("{CMD: '', ENTRYPOINT: ''}", DockerInstructions()),
         ("{CMD: echo hi, ENTRYPOINT: /e}", DockerInstructions(cmd="echo hi", entrypoint="/e")),
         ("{}", DockerInstructions()),
@@ -280,6 +289,9 @@ def test_docker(body: str, wanted: Any) -> None:
         ),
         ("git:\n" + "- {to: /x}\n" * 301, "has 301 git mappings and imports"),
         ("platform: [linux]\n", "write os/architecture"),
+        ("docker: {EXPOSE: [http]}\n", "docker: `EXPOSE`: 'http' is not a port"),
+        ("docker: {HEALTHCHECK: curl x}\n", "docker: `HEALTHCHECK`: HEALTHCHECK curl: write"),
+        ('docker: {HEALTHCHECK: "CMD a\\nRUN b"}\n', "`HEALTHCHECK`: write one line"),
     ],
 )
 def test_mistakes(body: str, said: str) -> None:

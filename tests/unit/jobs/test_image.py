@@ -5,7 +5,7 @@
 from tests.unit.jobs.values import layer, ran, to_build
 
 from conveyor.config.dockerfile import Instruction
-from conveyor.config.model import DockerInstructions
+from conveyor.config.model import DockerInstructions, ImageSpec
 from conveyor.jobs.image import stage_config
 from conveyor.jobs.model import ParentImage
 from conveyor.plan.model import BlockStep, DockerfileBlock, StageWork
@@ -136,3 +136,36 @@ def test_layers_and_lines_belong_together():
     _, made = config(block(step("RUN", "a"), step("RUN", "b")), ran("a", "b"))
     filled = [line for line, empty in lines(made) if not empty]
     assert len(filled) == len(made["rootfs"]["diff_ids"])
+
+
+def test_an_image_spec_is_the_last_word():
+    spec = ImageSpec(
+        author="Me",
+        clear_history=True,
+        labels={"name": "app"},
+        remove_labels=("base", "/werf-.*/"),
+        clear=frozenset({"cmd"}),
+    )
+    work = StageWork(image_spec=spec, labels={"werf": "shop"})
+    stage, made = config(work, None)
+    assert made["config"]["Labels"] == {
+        "name": "app",
+        "werf": "shop",
+        "werf-stage-content-digest": stage.content_digest,
+        "werf-project-repo-commit": "c" * 40,
+        "werf.io/parent-stage-id": "d-1",
+    }
+    # No ENTRYPOINT is put back: what the spec leaves is what the image has.
+    assert made["config"]["Cmd"] == []
+    assert "Entrypoint" not in made["config"]
+    assert (made["author"], made["history"], made["created"]) == ("Me", [], CREATED)
+    assert made["rootfs"]["diff_ids"] == ["sha256:base"]
+
+
+def test_the_option_about_entrypoints():
+    base = {**BASE, "config": {"Entrypoint": ["e"]}}
+    parent = ParentImage(manifest_digest="m", config=base, layers=(), stage_id="d-1")
+    for keep, wanted in ((True, ["e"]), (False, [""])):
+        work = StageWork(instructions=DockerInstructions(cmd="c"), keep_entrypoint_with_cmd=keep)
+        _, made = config(work, None, parent=parent)
+        assert made["config"]["Entrypoint"] == wanted

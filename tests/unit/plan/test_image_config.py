@@ -282,6 +282,9 @@ RULES = [
     ("cmd", CMD, "", ["C"], [""]),
     ("entrypoint", CMD, "", ["C"], [""]),
     ("both", CMD, "", ["C"], [""]),
+    ("neither", "[]", "", [], [""]),
+    ("entrypoint", "[]", "", [], [""]),
+    ("both", "[]", "", [], [""]),
     ("neither", "[]", EP, [], ["E"]),
     ("special", "[]", EP, [], ["E"]),
     ("cmd", "[]", EP, [], ["E"]),
@@ -338,6 +341,31 @@ def test_forms_of_a_command(written: str, words: list[str]) -> None:
     assert inner(apply_docker_directive(EMPTY, DockerInstructions(cmd=written)))["Cmd"] == words
 
 
+def test_a_list_is_taken_as_it_was_written() -> None:
+    given = DockerInstructions(cmd='["echo "x""]', cmd_words=('echo "x"',))
+    assert inner(apply_docker_directive(EMPTY, given))["Cmd"] == ['echo "x"']
+    given = DockerInstructions(
+        entrypoint='["a", "b"]', entrypoint_words=('a", "b',), cmd="[]", cmd_words=()
+    )
+    result = inner(apply_docker_directive(of(Cmd=["x"]), given))
+    assert (result["Entrypoint"], result["Cmd"]) == (['a", "b'], [])
+
+
+def test_variables_in_the_directive() -> None:
+    given = DockerInstructions(
+        volumes=("$A/x", "/'y z'"),
+        expose=("$PORT",),
+        env={"B": "b"},
+        labels={"l": "${B}-$NONE-\\$A"},
+        workdir="$A",
+        user="$B",
+    )
+    result = inner(apply_docker_directive(of(Env=["A=/a", "PORT=80"]), given))
+    assert result["Volumes"] == {"/a/x": {}, "/y z": {}}
+    assert result["ExposedPorts"] == {"80/tcp": {}}
+    assert (result["Labels"], result["WorkingDir"], result["User"]) == ({"l": "b--$A"}, "/a", "b")
+
+
 def test_the_base_may_be_another_config() -> None:
     result = apply_docker_directive(of(Cmd=["service"]), None, of(Cmd=["c"], Entrypoint=["e"]))
     assert (inner(result)["Cmd"], inner(result)["Entrypoint"]) == (["c"], ["e"])
@@ -383,6 +411,7 @@ def test_user_and_directory_of_the_base_stay() -> None:
     [
         (DockerInstructions(expose=("http",)), "docker.EXPOSE: 'http' is not a port"),
         (DockerInstructions(healthcheck="curl x"), "docker.HEALTHCHECK: HEALTHCHECK curl: write"),
+        (DockerInstructions(healthcheck="--"), "docker.HEALTHCHECK: "),
         (DockerInstructions(healthcheck="CMD a\nRUN b"), "docker.HEALTHCHECK: write one line"),
         (DockerInstructions(healthcheck="--interval=x CMD a"), "docker.HEALTHCHECK: 'x' is not"),
     ],

@@ -4,6 +4,7 @@ from conveyor.config.model import (
     Dependency,
     DockerInstructions,
     GitMapping,
+    ImageSpec,
     Import,
     Shell,
     StapelImage,
@@ -21,6 +22,7 @@ def full(**changes):
             commands=dict.fromkeys(("beforeInstall", "install", "beforeSetup", "setup"), ("true",))
         ),
         "docker": DockerInstructions(),
+        "image_spec": ImageSpec(),
         "imports": tuple(
             Import(image="b", add="/x", to=f"/{i}", before=b, after=a)
             for i, (b, a) in enumerate(buckets)
@@ -31,6 +33,12 @@ def full(**changes):
 
 def test_a_full_image_has_every_stage_in_werfs_order():
     assert stages_of(full()) == ALL_STAGES
+
+
+def test_only_an_image_spec_changes_artifacts_and_frozen_images_at_the_end():
+    assert stages_of(full(artifact=True))[-1] == "imageSpec"
+    assert stages_of(full(disable_git_after_patch=True))[-1] == "imageSpec"
+    assert stages_of(full(image_spec=None))[-1] == "dockerInstructions"
 
 
 def test_an_image_of_nothing_has_from_only():
@@ -52,13 +60,14 @@ def test_disabling_patches_takes_the_instructions_away_as_in_werf():
 
 
 def test_a_common_cache_version_alone_makes_all_user_stages():
-    image = full(shell=Shell(cache_version="1"), git=(), imports=(), docker=None)
+    image = full(shell=Shell(cache_version="1"), git=(), imports=(), docker=None, image_spec=None)
     assert stages_of(image) == ("from", "beforeInstall", "install", "beforeSetup", "setup")
 
 
 def test_a_stage_cache_version_makes_its_stage_only():
     shell = Shell(stage_cache_versions={"install": "1"})
-    assert stages_of(full(shell=shell, git=(), imports=(), docker=None)) == ("from", "install")
+    image = full(shell=shell, git=(), imports=(), docker=None, image_spec=None)
+    assert stages_of(image) == ("from", "install")
 
 
 def test_dependencies_make_their_bucket():
@@ -67,6 +76,7 @@ def test_dependencies_make_their_bucket():
         git=(),
         shell=None,
         docker=None,
+        image_spec=None,
         dependencies=(Dependency(image="b", before="setup"),),
     )
     assert stages_of(image) == ("from", "dependenciesBeforeSetup")

@@ -1,0 +1,167 @@
+"""Regular expressions of users, matched in bounded time.
+
+In: an expression as Go reads it (RE2), as far as Python has the same words for it, and a text. Out: whether it is found. Python's
+own matcher would try for ever where expressions are made for that (`(a+)+$`); this one remembers for every part of the
+expression and every place of the text where a match can end, as RE2 does, so that nothing is tried twice.
+"""
+
+import re
+from dataclasses import dataclass, field
+from re import _constants as words  # type: ignore[attr-defined]
+from re import _parser as parser  # type: ignore[attr-defined]
+from typing import Any, Final
+
+MAX_EXPRESSION: Final = 256
+MAX_TEXT: Final = 512
+_MAX_REPEAT: Final = 100
+_FLAGS: Final = re.compile(r"\(\?[a-zA-Z]*-?[a-zA-Z]+[:)]")
+_CLASSES: Final = {
+    words.CATEGORY_DIGIT: r"\d",
+    words.CATEGORY_NOT_DIGIT: r"\D",
+    words.CATEGORY_SPACE: r"\s",
+    words.CATEGORY_NOT_SPACE: r"\S",
+    words.CATEGORY_WORD: r"\w",
+    words.CATEGORY_NOT_WORD: r"\W",
+}
+
+
+class ExpressionError(ValueError):
+    """The expression cannot be used; the text says why."""
+
+
+class Expression:
+    """An expression that is ready to be looked for."""
+
+    __slots__ = ("_items",)
+
+    def __init__(self, text: str) -> None:
+        """Read the expression.
+
+        Raises:
+            ExpressionError: It is wrong, too long, or says what Go has no words for.
+        """
+        if len(text) > MAX_EXPRESSION:
+            raise ExpressionError(f"it is longer than {MAX_EXPRESSION} characters")
+        if "[[:" in text:
+            raise ExpressionError("classes such as [[:alpha:]] are not known here; write [a-zA-Z]")
+        if _FLAGS.search(text):
+            raise ExpressionError("flags such as (?i) are not known here")
+        try:
+            parsed = parser.parse(text)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise ExpressionError(str(error)) from None
+        self._items = tuple(parsed)
+        _check(self._items, 1)
+
+    def found_in(self, text: str) -> bool:
+        """Whether some part of the text matches; a text over 512 characters never does."""
+        if len(text) > MAX_TEXT:
+            return False
+        anywhere = frozenset(range(len(text) + 1))
+        return bool(_Match(text).sequence(self._items, anywhere))
+
+
+def _check(items: tuple[Any, ...], times: int) -> None:
+    """Refuse what cannot be matched in bounded time, or means another thing in Go."""
+    for operator, value in items:
+        if operator in (words.MAX_REPEAT, words.MIN_REPEAT):
+            low, high, inner = value
+            bound = low if high is words.MAXREPEAT else high
+            if times * max(bound, 1) > _MAX_REPEAT:
+                raise ExpressionError(f"it repeats more than {_MAX_REPEAT} times")
+            _check(tuple(inner), times * max(bound, 1))
+        elif operator is words.SUBPATTERN:
+            _check(tuple(value[3]), times)
+        elif operator is words.BRANCH:
+            for branch in value[1]:
+                _check(tuple(branch), times)
+        elif operator not in _PLAIN:
+            raise ExpressionError("look-around and references to groups are not known here")
+
+
+_PLAIN: Final = (words.LITERAL, words.NOT_LITERAL, words.ANY, words.IN, words.AT)
+
+
+@dataclass(slots=True)
+class _Match:
+    """One text; where each part of the expression can end, by the part and where it starts."""
+
+    text: str
+    known: dict[tuple[int, int], frozenset[int]] = field(default_factory=dict)
+
+    def sequence(self, items: tuple[Any, ...], starts: frozenset[int]) -> frozenset[int]:
+        ends = starts
+        for item in items:
+            ends = frozenset().union(*(self.item(item, end) for end in ends))
+            if not ends:
+                break
+        return ends
+
+    def item(self, item: Any, start: int) -> frozenset[int]:
+        key = (id(item), start)
+        if key not in self.known:
+            operator, value = item
+            self.known[key] = self._item(operator, value, start)
+        return self.known[key]
+
+    def _item(self, operator: Any, value: Any, start: int) -> frozenset[int]:
+        if operator in (words.MAX_REPEAT, words.MIN_REPEAT):
+            low, high, inner = value
+            return self._repeated(low, high, inner, start)
+        if operator is words.SUBPATTERN:
+            return self.sequence(tuple(value[3].data), frozenset({start}))
+        if operator is words.BRANCH:
+            here = frozenset({start})
+            return frozenset().union(*(self.sequence(tuple(x.data), here) for x in value[1]))
+        if operator is words.AT:
+            return frozenset({start}) if self._at(value, start) else frozenset()
+        if start < len(self.text) and _is(operator, value, self.text[start]):
+            return frozenset({start + 1})
+        return frozenset()
+
+    def _repeated(self, low: int, high: Any, inner: Any, start: int) -> frozenset[int]:
+        items = tuple(inner.data)
+        now = frozenset({start})
+        for _ in range(low):
+            now = self.sequence(items, now)
+        done = now
+        left = len(self.text) + 1 if high is words.MAXREPEAT else high - low
+        while now and left:
+            # An end that was reached with fewer repetitions can do all that the later one can.
+            now = self.sequence(items, now) - done
+            done |= now
+            left -= 1
+        return done
+
+    def _at(self, place: Any, start: int) -> bool:
+        if place in (words.AT_BEGINNING, words.AT_BEGINNING_STRING):
+            return start == 0
+        if place in (words.AT_END, words.AT_END_STRING):
+            return start == len(self.text)
+        before = start > 0 and _is_word(self.text[start - 1])
+        after = start < len(self.text) and _is_word(self.text[start])
+        return (before != after) == (place is words.AT_BOUNDARY)
+
+
+def _is(operator: Any, value: Any, char: str) -> bool:
+    if operator is words.ANY:
+        return char != "\n"
+    if operator is words.LITERAL:
+        return bool(ord(char) == value)
+    if operator is words.NOT_LITERAL:
+        return bool(ord(char) != value)
+    negated = value[0][0] is words.NEGATE
+    found = any(_in(kind, what, char) for kind, what in value[negated:])
+    return bool(found != negated)
+
+
+def _in(kind: Any, what: Any, char: str) -> bool:
+    if kind is words.RANGE:
+        return bool(what[0] <= ord(char) <= what[1])
+    if kind is words.CATEGORY:
+        return re.match(_CLASSES[what], char, re.ASCII) is not None
+    return bool(ord(char) == what)
+
+
+def _is_word(char: str) -> bool:
+    return char.isascii() and (char.isalnum() or char == "_")
