@@ -11,6 +11,7 @@ from typing import Final
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
 from conveyor.config.model import WerfConfig
+from conveyor.config.names import NAMELESS
 from conveyor.config.raw import near, shorten
 
 REASON: Final = Reason.INVALID_SPEC
@@ -20,24 +21,36 @@ LONGEST_PATTERN: Final = 100
 def select_images(config: WerfConfig, names: Iterable[str]) -> tuple[str, ...]:
     """Return the names of the images that the patterns select; no pattern selects all final and other images.
 
-    An image that is named exactly is kept even when a `!pattern` matches it.
+    An image that is named exactly is kept even when a `!pattern` matches it; `~` names the nameless image.
 
     Raises:
-        UserError: InvalidSpec: a pattern is not allowed, or a positive one matches nothing.
+        UserError: InvalidSpec: a pattern is not allowed, a positive one matches nothing, or nothing is left.
     """
-    patterns = tuple(names)
+    everything = [image.name for image in config.images]
+    given = tuple(names)
+    patterns = tuple(_real(name, everything) for name in given)
     for pattern in patterns:
         _check(pattern)
     wanted = [pattern for pattern in patterns if not pattern.startswith("!")]
     refused = [_expression(pattern[1:]) for pattern in patterns if pattern.startswith("!")]
-    everything = [image.name for image in config.images]
     included = _included(wanted, everything) if wanted else set(everything)
-    return tuple(
+    found = tuple(
         name
         for name in everything
         if name in included
         and (name in wanted or not any(expression.match(name) for expression in refused))
     )
+    if patterns and not found:
+        raise UserError(REASON, f"no image is left: {', '.join(given)} leaves out all of them")
+    return found
+
+
+def _real(pattern: str, everything: list[str]) -> str:
+    """The nameless image is shown as `~`, and may be called so unless an image really has that name."""
+    plain = pattern.removeprefix("!")
+    if plain != "~" or "~" in everything or NAMELESS not in everything:
+        return pattern
+    return pattern.replace("~", NAMELESS)
 
 
 def _included(wanted: list[str], everything: list[str]) -> set[str]:

@@ -25,6 +25,7 @@ CONFIG = parse(
         (["web*", "!*-debug"], ["web"]),
         (["web", "!web*"], ["web"]),
         (["!nothing"], NAMES),
+        (["!*", "!*/*", "tool"], ["tool"]),
         ([r"t\ool"], ["tool"]),
     ],
 )
@@ -43,6 +44,7 @@ def test_selected(patterns: list[str], selected: list[str]) -> None:
         ("x" * 101, "longer than 100"),
         ("[a", "without its"),
         ("[z-a]", "wrong range"),
+        ("~", 'no image matches "~"'),
     ],
 )
 def test_refused(pattern: str, said: str) -> None:
@@ -50,3 +52,34 @@ def test_refused(pattern: str, said: str) -> None:
         select_images(CONFIG, [pattern])
     assert raised.value.reason == "InvalidSpec"
     assert said in raised.value.message
+
+
+def test_patterns_that_leave_nothing_are_refused_and_do_not_mean_everything() -> None:
+    with pytest.raises(UserError) as raised:
+        select_images(CONFIG, ["!*", "!*/*"])
+    assert raised.value.reason == "InvalidSpec"
+    assert raised.value.message == "no image is left: !*, !*/* leaves out all of them"
+
+
+@pytest.mark.parametrize(
+    ("patterns", "selected"),
+    [
+        ([], ["", "helper"]),
+        (["~"], [""]),
+        (["*"], ["", "helper"]),
+        (["?*"], ["helper"]),
+        (["!~"], ["helper"]),
+        (["~", "!*"], [""]),
+        (["helper", "~"], ["", "helper"]),
+    ],
+)
+def test_the_nameless_image(patterns: list[str], selected: list[str]) -> None:
+    nameless = "image: ~\nfrom: x:1\n---\nimage: helper\nfinal: false\nfrom: x:1\n"
+    config = parse(f"configVersion: 1\nproject: p\n---\n{nameless}")
+    assert list(select_images(config, patterns)) == selected
+
+
+def test_an_image_whose_name_is_a_tilde_goes_first() -> None:
+    tilde = 'image: "~"\nfrom: x:1\n---\nimage: ~\nfinal: false\nfrom: x:1\n'
+    config = parse(f"configVersion: 1\nproject: p\n---\n{tilde}")
+    assert select_images(config, ["~"]) == ("~",)
