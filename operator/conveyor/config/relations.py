@@ -4,10 +4,13 @@ In: the images. Out: nothing; mistakes go to the report. Source: werf pkg/config
 """
 
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 from conveyor.config.model import Image, StapelImage
 from conveyor.config.names import NAMELESS, shown
 from conveyor.config.raw import Report
+
+DEFAULT_PLATFORM: Final = "linux/amd64"
 
 
 def check_names(images: tuple[Image, ...], report: Report) -> None:
@@ -74,15 +77,25 @@ def find_cycle(graph: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
 
 
 def check_platforms(images: tuple[Image, ...], report: Report) -> None:
-    """An image is built for every platform of the images that need it."""
+    """An image is built for every platform of the images that need it (werf: image platform cross-references)."""
     by_name = {image.name: image for image in images}
     for image in images:
         for name in related(image):
             source = by_name[name]
-            missing = [item for item in image.platforms if item not in source.platforms]
-            if missing and source.platforms:
-                report.error(
-                    image.at.line,
-                    f"image {shown(image.name)}: it is built for {', '.join(missing)}, but image {shown(name)},"
-                    f" which it needs, is not; add the platform there",
-                )
+            missing = [item for item in _platforms(image) if item not in _platforms(source)]
+            if missing:
+                _report_platforms(image, source, missing, report)
+
+
+def _platforms(image: Image) -> tuple[str, ...]:
+    return image.platforms or (DEFAULT_PLATFORM,)
+
+
+def _report_platforms(image: Image, source: Image, missing: list[str], report: Report) -> None:
+    both = ", ".join(dict.fromkeys((*_platforms(source), *missing)))
+    report.error(
+        image.at.line,
+        f"image {shown(image.name)} is built for {', '.join(missing)}, but image {shown(source.name)} of line"
+        f" {source.at.line}, which it needs, for {', '.join(_platforms(source))} only;"
+        f" write `platform: [{both}]` there",
+    )

@@ -6,7 +6,10 @@ from conveyor.api.errors import UserError
 from conveyor.config.model import Dependency, DependencyImport, DockerfileImage
 from conveyor.config.parse import parse
 
-META = "configVersion: 1\nproject: shop\n---\nimage: tool\nfrom: t:1\n---\n"
+META = (
+    "configVersion: 1\nproject: shop\n---\nimage: tool\nfrom: t:1\n"
+    "platform: [linux/amd64, linux/arm64]\n---\n"
+)
 
 
 def _image(body: str) -> Any:
