@@ -12,8 +12,6 @@ VECTORS = Path(__file__).parent.parent / "data" / "werf-digests"
 
 # What the planner cannot do yet, and which part of it is missing.
 NOT_YET: dict[str, str] = {
-    "dependencies-buildargs": "needs `dependencies` values, issue 4",
-    "dependencies-env": "needs `dependencies` values, issue 4",
     "dockerfile-context-add-files": "needs contextAddFiles, issue 4; files outside git do not exist here",
     "error-uncommitted-config": "there is no work tree: a commit is built, never uncommitted files",
     "giterminism-uncommitted": "there is no work tree: a commit is built, never uncommitted files",

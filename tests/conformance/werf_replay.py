@@ -22,6 +22,7 @@ from conveyor.plan.facts import (
     BaseImage,
     BaseImageInfo,
     Facts,
+    ImageReference,
     ImportChecksum,
     ImportRecord,
     Question,
@@ -29,11 +30,13 @@ from conveyor.plan.facts import (
     StageDigest,
     StageID,
     StageInfo,
+    StoredImage,
 )
 from conveyor.plan.model import BuildPlan, PlannedImage, StageState
 from conveyor.plan.planner import plan
 
 MAX_ROUNDS = 40
+REGISTRY = "127.0.0.1:5055/cases"
 
 
 @dataclass
@@ -83,7 +86,7 @@ class Replay:
         return config
 
     async def plan(self, run: Mapping[str, Any]) -> BuildPlan:
-        """Plan one run; import checksums are those that the run's labels tell."""
+        """Plan one run; import checksums and references are those that its labels and `refs` tell."""
         config = await self.config(run)
         answers: dict[Question, Answer] = {}
         git = GitAnswers(self.repo, remote_urls(config), self._open_remote)
@@ -93,7 +96,7 @@ class Replay:
                 for question in result:
                     answers[question] = await self._answer(git, question)
                 continue
-            learned = _import_records(result, run)
+            learned = _import_records(result, run) | _references(result, run)
             if learned.items() <= answers.items():
                 return result
             answers |= learned
@@ -128,7 +131,8 @@ class Replay:
         for stage_id in sorted(self.stored):
             stages[stage_id.digest] = (*stages.get(stage_id.digest, ()), stage_id.timestamp)
         sha = self.vector["commits"][run["commit"]]["sha"]
-        return Facts(commit=sha, stages=stages, answers=dict(answers))
+        repo = f"{REGISTRY}/{self.vector['name']}"
+        return Facts(commit=sha, repo=repo, stages=stages, answers=dict(answers))
 
     async def _answer(self, git: GitAnswers, question: Question) -> Answer:
         match question:
@@ -178,3 +182,16 @@ def _import_records(result: BuildPlan, run: Mapping[str, Any]) -> dict[Question,
                 key = ImportChecksum(id=item.source_id, source_image=source)
                 records[key] = ImportRecord(checksum=checksum, source_stage_id=f"{'0' * 56}-1")
     return records
+
+
+def _references(result: BuildPlan, run: Mapping[str, Any]) -> dict[Question, Answer]:
+    """Return the references that stages wait for, as they were when the vector was made."""
+    found: dict[Question, Answer] = {}
+    for question in (stage.question for image in result.images for stage in image.stages):
+        if isinstance(question, ImageReference):
+            found[question] = StoredImage(
+                reference=run["refs"][question.image],
+                digest=f"sha256:{1:064}",
+                id=f"sha256:{2:064}",
+            )
+    return found

@@ -130,6 +130,7 @@ class StagesStorage:
         return StageDesc(
             id=stage_id,
             manifest_digest=stored.manifest.digest,
+            image_id=stored.manifest.config.digest,
             labels=labels_of(stored.config),
             layers=tuple(layer.digest for layer in stored.manifest.layers),
             entrypoint=entrypoint(stored.config),
@@ -159,9 +160,13 @@ class StagesStorage:
             stored = await self._read(ref, manifest)
         return _parent(stored, stage_id)
 
-    async def adopt(self, reference: str, platform: str) -> ParentImage:
-        """Bring an external base image into the repository: blobs mounted or copied once, manifest untagged."""
-        ref, manifest = await self._resolve(reference, platform)
+    async def adopt(self, reference: str, platform: str, digest: str = "") -> ParentImage:
+        """Bring an external base image into the repository: blobs mounted or copied once, manifest untagged.
+
+        Args:
+            digest: Manifest digest to take instead of what the reference means now, "" for none.
+        """
+        ref, manifest = await self._resolve(reference, platform, digest)
         stored = await self._read(ref, manifest)
         key = (self._repo.name, manifest.digest)
         if self._cache.images.get(key) is None:
@@ -194,6 +199,7 @@ class StagesStorage:
         return StageDesc(
             id=stage_id,
             manifest_digest=stored.manifest.digest,
+            image_id=stored.manifest.config.digest,
             labels=labels_of(config),
             layers=tuple(layer.digest for layer in stored.manifest.layers),
             entrypoint=entrypoint(config),
@@ -256,9 +262,13 @@ class StagesStorage:
 
     # --- helpers ------------------------------------------------------------------------------------------------------
 
-    async def _resolve(self, reference: str, platform: str) -> tuple[ImageRef, Manifest]:
+    async def _resolve(
+        self, reference: str, platform: str, digest: str = ""
+    ) -> tuple[ImageRef, Manifest]:
         try:
             parsed = ImageRef.parse(reference)
+            if digest:
+                parsed = parsed.with_digest(digest)
             return await self._registry.resolve(parsed, Platform.parse(platform))
         except OciFormatError as error:
             raise UserError(Reason.BASE_IMAGE_NOT_FOUND, str(error)) from None

@@ -112,7 +112,7 @@ class ImageBuildSpec(Model):
     images: tuple[Annotated[str, Field(min_length=1, max_length=255)], ...] = Field(
         default=(), max_length=MAX_IMAGES, json_schema_extra={"x-kubernetes-list-type": "set"}
     )
-    """Names of the images to build, with what they need. Empty: all of werf.yaml."""
+    """Names or patterns (`web-*`, `!web-debug`, `~`) of the images to build, with what they need. Empty: all."""
     repo: str = Field(pattern=REPO_PATTERN, max_length=255)
     """Repository of stages and images: HOST[:PORT]/PATH, without tag."""
     push_secret_ref: LocalRef | None = None

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
 from conveyor.config.model import DockerfileImage, Image, StapelImage, WerfConfig
-
-_PLATFORM = "linux/amd64"
+from conveyor.config.relations import DEFAULT_PLATFORM
 
 
 def check_scope(config: WerfConfig) -> None:
@@ -30,16 +29,12 @@ def check_scope(config: WerfConfig) -> None:
 
 def _problems(image: Image, config: WerfConfig) -> Iterator[str]:
     for platform in image.platforms or config.meta.platforms:
-        if platform != _PLATFORM:
-            yield f"platform {platform} is not supported yet; only {_PLATFORM} is"
-    if image.dependencies:
-        yield "`dependencies` are not supported yet"
+        if platform != DEFAULT_PLATFORM:
+            yield f"platform {platform} is not supported yet; only {DEFAULT_PLATFORM} is"
     match image:
         case StapelImage():
             if image.mounts:
                 yield "`mount` is not supported yet; its content would end up in the image"
-            if image.from_latest:
-                yield "`fromLatest` is not supported yet; name the base image by digest"
         case DockerfileImage():
             yield from _dockerfile_problems(image)
 

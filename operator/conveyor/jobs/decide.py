@@ -112,11 +112,16 @@ def _decide_frontier(draft: _Draft, image: PlannedImage, index: int) -> StageVie
     blocked = _decide_exports(draft, stage)
     if blocked is not None:
         return blocked
-    if stage.state is StageState.UNKNOWN:
+    if stage.state is StageState.UNKNOWN or not _has_values(stage):
         return StageView(state=ViewState.PENDING)
     if not needs_pod(stage):
         return _publish(draft, PublishStage(image=image.name, stage=stage))
     return _decide_job(draft, image, index)
+
+
+def _has_values(stage: PlannedStage) -> bool:
+    """Whether the images whose values the stage takes are stored; its digest may be known before."""
+    return all(dependency.known for dependency in stage.work.dependencies)
 
 
 def _parent_stored(plan: BuildPlan, image: PlannedImage, index: int) -> bool:
@@ -236,6 +241,8 @@ def _chain(situation: Situation, image: PlannedImage, index: int) -> tuple[Plann
     for stage in image.stages[index + 1 :] if situation.fuse else ():
         if stage.state is not StageState.TO_BUILD or not needs_pod(stage):
             break
+        if stages[-1].work.dependencies:
+            break  # they are in the environment of the image, which a container gets when it starts
         if _missing_exports(situation, stage):
             break
         stages.append(stage)

@@ -13,6 +13,7 @@ from conveyor.plan import labels
 from conveyor.plan.image_config import (
     Layer,
     apply_docker_directive,
+    apply_environment,
     apply_image_spec,
     apply_instruction,
     child_config,
@@ -55,6 +56,8 @@ def stage_config(
         labels=added,
         created_by=f"conveyor {stage.name}",
     )
+    for dependency in stage.work.dependencies:
+        config = apply_environment(config, dependency.values)
     if stage.work.image_spec is not None:
         return apply_image_spec(config, stage.work.image_spec)
     return apply_docker_directive(

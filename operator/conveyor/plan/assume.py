@@ -73,5 +73,6 @@ def _desc(stage: PlannedStage, parent: StageDesc | None, timestamp: int) -> Stag
     return StageDesc(
         id=StageID(digest=stage.digest, timestamp=timestamp),
         manifest_digest=f"sha256:{stage.digest:0>64}",
+        image_id=f"sha256:{stage.digest:0>64}",
         labels=spec_labels(all_labels, spec) if spec else all_labels,
     )

@@ -1,19 +1,23 @@
 """Planning a Dockerfile image: its FROM blocks as images of one stage each.
 
-In: a `DockerfileImage` and its `BlockPlan`s. Out: a `PlannedImage` for each block that something has to be built
-from, the target last and with the stage `imageSpec` if there is one. A block's digest is exactly that of werf
-for an image with this block as target, so blocks are shared between images and with werf itself.
+In: a `DockerfileImage`, its `BlockPlan`s, the images planned so far. Out: a `PlannedImage` for each block that something
+has to be built from, the target last and with the stage `imageSpec` if there is one. A block's digest is exactly that of
+werf for an image with this block as target, so blocks are shared between images and with werf itself. While a build arg
+that the Dockerfile declares waits for another image (`dependencies`), nothing of it is known but that it is Unknown.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from conveyor.config.model import DockerfileImage, WerfConfig
 from conveyor.plan import labels
 from conveyor.plan.chain import Chain
+from conveyor.plan.dependency_values import FoundValues, find_values
 from conveyor.plan.digest import hashed
 from conveyor.plan.dockerfile import BlockPlan, plan_dockerfile
+from conveyor.plan.dockerfile_source import ArgumentUnknownError
 from conveyor.plan.image_spec import add_image_spec
+from conveyor.plan.images import needed_images
 from conveyor.plan.inquiry import Waiting
 from conveyor.plan.model import PlannedImage, StageState, StageWork
 
@@ -21,7 +25,10 @@ STAGE = "dockerfile"
 
 
 def plan_blocks(
-    image: DockerfileImage, config: WerfConfig, chain: Chain
+    image: DockerfileImage,
+    config: WerfConfig,
+    chain: Chain,
+    images: Mapping[str, PlannedImage],
 ) -> tuple[PlannedImage, ...]:
     """Plan the blocks that are needed: the target, and what blocks to be built start or copy from.
 
@@ -29,20 +36,47 @@ def plan_blocks(
         image: The image.
         config: The config it is from.
         chain: An empty chain for the image; each block gets a copy of it.
+        images: Images planned so far, among them all that `dependencies` name.
 
     Raises:
         Waiting: A question is open.
     """
-    project = config.meta.project
-    found = plan_dockerfile(image, chain.facts, project_dir=config.project_dir, project=project)
+    values = find_values(image.dependencies, images, chain.facts)
+    try:
+        found = plan_dockerfile(
+            image,
+            chain.facts,
+            project_dir=config.project_dir,
+            project=config.meta.project,
+            dependency_args=values.by_target,
+            platform=chain.platform,
+        )
+    except ArgumentUnknownError:
+        return (_unknown(image, values, config.meta.project, chain),)
     if isinstance(found, frozenset):
         chain.inquiry.note(*found)
         raise Waiting
-    return _needed(image, found, project, chain)
+    added = {labels.WERF: config.meta.project, **values.labels}
+    work = StageWork(dependencies=values.dependencies, labels=added)
+    return _needed(image, found, work, chain)
+
+
+def _unknown(
+    image: DockerfileImage, values: FoundValues, project: str, chain: Chain
+) -> PlannedImage:
+    """Plan the image while it is not even known what its blocks start from."""
+    if values.question is None:
+        raise AssertionError(f"a build arg of {image.name!r} is unknown and waits for nothing")
+    chain.add_unknown(
+        STAGE, StageWork(dependencies=values.dependencies), values.question, git=False
+    )
+    if image.image_spec is not None:
+        add_image_spec(chain, image.image_spec, project)
+    return _image(image, image.name, chain, needed_images(image))
 
 
 def _needed(
-    image: DockerfileImage, blocks: Sequence[BlockPlan], project: str, chain: Chain
+    image: DockerfileImage, blocks: Sequence[BlockPlan], work: StageWork, chain: Chain
 ) -> tuple[PlannedImage, ...]:
     target = blocks[-1]
     needed = {target.name}
@@ -50,7 +84,7 @@ def _needed(
     for block in reversed(blocks):
         if block.name not in needed:
             continue
-        row = _plan_block(image, block, project, chain, target=block is target)
+        row = _plan_block(image, block, work, chain, target=block is target)
         rows.append(row if block is target else replace(row, block_of=image.name, final=False))
         # An imageSpec on top needs no other blocks.
         if row.stages[0].state is not StageState.CACHED:
@@ -59,7 +93,7 @@ def _needed(
 
 
 def _plan_block(
-    image: DockerfileImage, block: BlockPlan, project: str, chain: Chain, *, target: bool
+    image: DockerfileImage, block: BlockPlan, work: StageWork, chain: Chain, *, target: bool
 ) -> PlannedImage:
     own = Chain(
         image=block.name,
@@ -69,14 +103,19 @@ def _plan_block(
         inquiry=chain.inquiry,
     )
     depends = hashed("StageDependencies", block.digest_components)
-    work = StageWork(block=block.block, labels={labels.WERF: project})
-    own.add(STAGE, depends, work, git=False)
+    own.add(STAGE, depends, replace(work, block=block.block), git=False)
     if target and image.image_spec is not None:
-        add_image_spec(own, image.image_spec, project)
+        add_image_spec(own, image.image_spec, work.labels[labels.WERF])
+    return _image(image, block.name, own, (*block.depends_on, *needed_images(image)))
+
+
+def _image(
+    image: DockerfileImage, name: str, chain: Chain, depends_on: tuple[str, ...]
+) -> PlannedImage:
     return PlannedImage(
-        name=block.name,
-        stages=tuple(own.stages),
+        name=name,
+        stages=tuple(chain.stages),
         final=image.final,
         platform=chain.platform,
-        depends_on=block.depends_on,
+        depends_on=depends_on,
     )

@@ -23,9 +23,10 @@ from conveyor.plan.digest import hashed, named, sha256_args, sha256_concat
 from conveyor.plan.facts import BaseImage, BaseImageInfo
 from conveyor.plan.inquiry import Inquiry
 from conveyor.plan.mappings import MappingCommit
-from conveyor.plan.model import Component, PlannedImport
+from conveyor.plan.model import Component, PlannedDependency, PlannedImport
 from conveyor.plan.stages import GIT_STAGES, GIT_USER_STAGES, versions_of
 
+SCRATCH = "scratch"
 PATCH_UNIT = 1024 * 1024
 """Bytes of patch from which gitCache exists, and the step in which its digest changes."""
 
@@ -53,15 +54,19 @@ def from_dependencies(
     return hashed(_LABEL, [*parts, named("Base", base)])
 
 
-def latest_base_id(image: StapelImage, platform: str, inquiry: Inquiry) -> str:
-    """Return the id of the base image in its registry, "" unless `fromLatest` asks for it."""
-    if not image.from_latest or image.base_internal:
-        return ""
-    question = BaseImageInfo(reference=image.base, platform=platform)
-    found = inquiry.need(question, BaseImage)
+def latest_base(image: StapelImage, platform: str, inquiry: Inquiry) -> BaseImage | None:
+    """Return the base image as it is in its registry now, None unless `fromLatest` asks for it.
+
+    Raises:
+        Waiting: Nobody has looked it up yet.
+        UserError: It has no id.
+    """
+    if not image.from_latest or image.base_internal or image.base == SCRATCH:
+        return None
+    found = inquiry.need(BaseImageInfo(reference=image.base, platform=platform), BaseImage)
     if not found.id:
         raise UserError(Reason.NOT_SUPPORTED, f"{image.at}: fromLatest: the base image has no id")
-    return found.id
+    return found
 
 
 def user_dependencies(
@@ -94,8 +99,10 @@ def patch_dependencies(texts: Iterable[str]) -> Component:
     return hashed(_LABEL, [named("Patch", text) for text in texts])
 
 
-def import_dependencies(imports: Iterable[PlannedImport]) -> Component:
-    """Return what a `dependencies*` stage depends on: the files and where they go."""
+def import_dependencies(
+    imports: Iterable[PlannedImport], dependencies: Iterable[PlannedDependency] = ()
+) -> Component:
+    """Return what a `dependencies*` stage depends on: the files and where they go, images and what names them."""
     parts: list[Component] = []
     for item in imports:
         of = item.import_
@@ -106,6 +113,7 @@ def import_dependencies(imports: Iterable[PlannedImport]) -> Component:
             ("Owner", of.owner),
         )
         parts += [named(label, value) for label, value in values]
+    parts += [part for item in dependencies for part in _dependency(item)]
     return hashed(_LABEL, parts)
 
 
@@ -194,6 +202,14 @@ def _health(health: HealthSpec | None) -> str:
 
 def _sorted(label: str, values: Iterable[str]) -> list[Component]:
     return [named(label, value) for value in sorted(values)]
+def _dependency(item: PlannedDependency) -> list[Component]:
+    """Only the reference is hashed: it stands for all values."""
+    parts = [named("Dependency", "Dependency"), named("ImageName", item.reference)]
+    for handed in item.dependency.imports:
+        words = ("Type", handed.type, "TargetEnv", handed.target)
+        parts.append(named("DependencyImport", "DependencyImport"))
+        parts.append(hashed("DependencyImportID", [named("Part", word) for word in words]))
+    return parts
 
 
 def _pairs(label: str, values: Mapping[str, str]) -> list[Component]:

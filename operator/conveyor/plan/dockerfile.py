@@ -66,7 +66,7 @@ def plan_dockerfile(
     *,
     project_dir: str,
     project: str,
-    dependency_args: Mapping[str, str] | None = None,
+    dependency_args: Mapping[str, str | None] | None = None,
     platform: str = "linux/amd64",
 ) -> tuple[BlockPlan, ...] | frozenset[Question]:
     """Plan the blocks that the image's target needs, or return the open questions.
@@ -76,17 +76,18 @@ def plan_dockerfile(
         facts: `commit`, and answers to FileText, ContextChecksum and BaseImageInfo.
         project_dir: Directory of werf.yaml inside the repository, "" for the root.
         project: Project name, for messages.
-        dependency_args: Build args that `dependencies` hand over; they win over the image's own.
+        dependency_args: Build args that `dependencies` hand over; they win over the image's own. None: nobody knows
+            the value yet.
         platform: What is built; a FROM --platform must say the same.
 
     Raises:
         UserError: InvalidDockerfile or NotSupported with file and line.
+        ArgumentUnknownError: The Dockerfile declares an unknown build arg.
     """
     progress = Progress(facts)
     given = {**image.args, **(dependency_args or {})}
-    source = read_source(
-        image, progress, f"{project}: image {image.name!r}", project_dir, given, platform
-    )
+    where = f"{project}: image {image.name!r}"
+    source = read_source(image, progress, where, project_dir, given, platform)
     if source is None:
         return frozenset(progress.questions)
     digests = BlockDigests(source.parsed, source.args, image.add_host)

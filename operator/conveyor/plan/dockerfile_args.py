@@ -5,7 +5,7 @@ Docker resolves them
 (moby/buildkit: dockerfile2llb buildMetaArgs, defaultArgs) or, where werf hashes them, as werf does.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 from conveyor.api.errors import UserError
@@ -46,6 +46,20 @@ def arguments(parsed: Dockerfile, given: Mapping[str, str], platform: str) -> Ar
             _resolve(parsed, instruction, name, default, given, outer)
             _resolve(parsed, instruction, name, default or "", given, werf)
     return Arguments(given=given, outer=outer, werf_outer={**predefined, **werf})
+
+
+def uses_arguments(parsed: Dockerfile, names: Set[str], platform: str) -> bool:
+    """Whether the digest of some block may depend on these build args: an ARG declares one, or it is predefined.
+
+    A name made of variables may be any. The value of an undeclared one is invisible to every instruction.
+    """
+    if not names:
+        return False
+    inner = (one for block in parsed.blocks for one in block.instructions if one.keyword == "ARG")
+    seen = {name for one in (*parsed.args, *inner) for name, _ in declared(one)}
+    return any("$" in name for name in seen) or bool(
+        names & (seen | set(platform_arguments(platform)))
+    )
 
 
 def declared(instruction: Instruction) -> tuple[tuple[str, str | None], ...]:

@@ -21,7 +21,7 @@ from conveyor.config.dockerfile_blocks import (
 from conveyor.config.dockerfile_model import INVALID
 from conveyor.config.dockerignore import effective_dockerignore
 from conveyor.config.model import DockerfileImage
-from conveyor.plan.dockerfile_args import Arguments, arguments, expanded
+from conveyor.plan.dockerfile_args import Arguments, arguments, expanded, uses_arguments
 from conveyor.plan.dockerfile_steps import Scope
 from conveyor.plan.facts import Answer, Facts, FileText, Question
 
@@ -31,6 +31,10 @@ _REFERENCE = re.compile(
     r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*"
     r"(?::[A-Za-z0-9_][A-Za-z0-9_.\-]{0,127})?(?:@sha256:[0-9a-f]{64})?$"
 )
+
+
+class ArgumentUnknownError(Exception):
+    """The Dockerfile declares a build arg whose value nobody knows yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,12 +89,13 @@ def read_source(
     progress: Progress,
     where: str,
     project_dir: str,
-    given: Mapping[str, str],
+    given: Mapping[str, str | None],
     platform: str,
 ) -> Source | None:
     """Find and parse the image's Dockerfile and its ignore file; None while questions are open.
 
-    `where` begins the messages that have no line: project and image. Raises as `plan_dockerfile`.
+    `where` begins the messages that have no line: project and image; `given` are build args, None of which a value is
+    not known yet. Raises as `plan_dockerfile`.
     """
     commit = progress.facts.commit
     if not commit:
@@ -113,10 +118,13 @@ def read_source(
             ignored = effective_dockerignore(ignore, image.dockerfile, file=file)
             break
     parsed = parse_dockerfile(text, file=path)
+    known = {name: value for name, value in given.items() if value is not None}
+    if uses_arguments(parsed, given.keys() - known.keys(), platform):
+        raise ArgumentUnknownError
     return Source(
         image=image,
         parsed=parsed,
-        args=arguments(parsed, given, platform),
+        args=arguments(parsed, known, platform),
         target=target_block(parsed, image.target),
         platform=platform,
         context=context,

@@ -30,6 +30,7 @@ class StageDesc:
 
     Attributes:
         manifest_digest: `sha256:…` of its manifest in the stages repository.
+        image_id: Digest of its image config (`sha256:…`, Docker's image id).
         labels: Labels of the image config.
         layers: Digests of its compressed layers, in order.
         entrypoint: ENTRYPOINT of the image config, () for none; None where nobody looked.
@@ -39,6 +40,7 @@ class StageDesc:
     manifest_digest: str
     labels: Mapping[str, str]
     layers: tuple[str, ...] = ()
+    image_id: str = ""
     entrypoint: tuple[str, ...] | None = None
 
 
@@ -201,6 +203,30 @@ class ImportChecksum:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImageReference:
+    """Which reference does the image `image` of the config have?  Answer: StoredImage.
+
+    Nobody knows before it is built (werf: `dependencies`), so it stays open while the image is not stored.
+    """
+
+    image: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredImage:
+    """What names a stored image.
+
+    Attributes:
+        reference: `REPOSITORY:DIGEST-TIMESTAMP` of its last stage.
+        digest, id: `sha256:…` of its manifest and of its config.
+    """
+
+    reference: str
+    digest: str = ""
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImportRecord:
     """An import's checksum (32 hex md5) and the stage it was taken from (`DIGEST-TS` or `external-image:REF`)."""
 
@@ -220,8 +246,9 @@ Question = (
     | CommitExists
     | ContextChecksum
     | ImportChecksum
+    | ImageReference
 )
-Answer = StageDesc | BaseImage | Patch | ImportRecord | str | bool | None
+Answer = StageDesc | BaseImage | StoredImage | Patch | ImportRecord | str | bool | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,10 +257,13 @@ class Facts:
 
     Attributes:
         commit: The project's commit that is being built, "" for an inline config without git.
+        repo: Name of the stages repository, HOST[:PORT]/PATH; "" when there is none, and then nobody
+            knows the reference of an image.
         stages: Every stage tag of the repository by digest, timestamps ascending, rejected ones left out.
         answers: Answers so far. A missing key is an open question, a None value is an answer.
     """
 
     commit: str = ""
+    repo: str = ""
     stages: Mapping[StageDigest, tuple[int, ...]] = field(default_factory=dict)
     answers: Mapping[Question, Answer] = field(default_factory=dict)

@@ -18,6 +18,8 @@ from conveyor.plan.image_config_parts import (
     text,
     texts,
     variables,
+    with_env,
+    with_inner,
 )
 from conveyor.plan.image_config_spec import apply_image_spec, kept_labels
 from conveyor.plan.image_config_steps import apply_instruction
@@ -28,6 +30,7 @@ __all__ = [
     "Layer",
     "RunCommand",
     "apply_docker_directive",
+    "apply_environment",
     "apply_image_spec",
     "apply_instruction",
     "child_config",
@@ -94,6 +97,14 @@ def child_config(
     config["history"] = _history(given, len(diff_ids)) + _added(created, layers, created_by)
     config["config"] = _labelled(inner(given), labels or {})
     return config
+
+
+def apply_environment(config: Config, values: Mapping[str, str]) -> dict[str, object]:
+    """Return the config with variables set in its environment, in the given order."""
+    env = texts(inner(config).get("Env"))
+    for name, value in values.items():
+        env = with_env(env, name, value)
+    return with_inner(config, {**inner(config), "Env": env or None})
 
 
 def execution_config(config: Config, tools_diff_id: str) -> dict[str, object]:

@@ -2,9 +2,10 @@
 
 In: project, mappings, imports, mounts. Out: label maps for `StageWork.labels`.
 
-Who adds what: the planner `werf`, `werf-git-*`, `werf-import-checksum-*`, `werf-import-source-stage-id-*` and
-`werf-mount-type-*`; the publisher `werf-stage-content-digest` (from `PlannedStage.content_digest`),
-`werf-project-repo-commit`, `werf-version` and `werf.io/parent-stage-id`, which name what was really built upon.
+Who adds what: the planner `werf`, `werf-git-*`, `werf-import-checksum-*`, `werf-import-source-stage-id-*`,
+`werf-dependency-stage-id-*` and `werf-mount-type-*`; the publisher `werf-stage-content-digest` (from
+`PlannedStage.content_digest`), `werf-project-repo-commit`, `werf-version` and `werf.io/parent-stage-id`, which name
+what was really built upon.
 The labels of the parent stage are inherited: the publisher copies them first. A mount label joins the points
 with `;`; the publisher joins them to the inherited ones of the same name.
 """
@@ -12,8 +13,9 @@ with `;`; the publisher joins them to the inherited ones of the same name.
 from collections.abc import Iterable, Mapping
 
 from conveyor.config.model import Mount
+from conveyor.plan.digest import sha256_args
 from conveyor.plan.mappings import MappingCommit
-from conveyor.plan.model import PlannedImport
+from conveyor.plan.model import PlannedDependency, PlannedImport
 
 WERF = "werf"
 CONTENT_DIGEST = "werf-stage-content-digest"
@@ -49,6 +51,12 @@ def import_labels(imports: Iterable[tuple[PlannedImport, str]]) -> dict[str, str
         labels[f"werf-import-checksum-{item.import_id}"] = item.checksum
         labels[f"werf-import-source-stage-id-{item.import_id}"] = source_stage_id
     return labels
+
+
+def dependency_labels(dependencies: Iterable[PlannedDependency]) -> dict[str, str]:
+    """Return the labels that name the stages whose values an image got, one for each stage that is known."""
+    tags = [one.tag for one in dependencies if one.known]
+    return {f"werf-dependency-stage-id-{sha256_args(tag)}": tag for tag in tags}
 
 
 def mount_labels(mounts: Iterable[Mount]) -> dict[str, str]:

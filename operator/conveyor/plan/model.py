@@ -10,7 +10,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from conveyor.config.dockerfile import Instruction
-from conveyor.config.model import DockerInstructions, GitMapping, ImageSpec, Import
+from conveyor.config.model import (
+    Dependency,
+    DockerInstructions,
+    GitMapping,
+    ImageSpec,
+    Import,
+)
 from conveyor.plan.facts import ContentDigest, Question, StageDesc, StageDigest
 
 
@@ -37,9 +43,15 @@ class Component:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExternalBase:
-    """The stage starts from an image outside the project."""
+    """The stage starts from an image outside the project.
+
+    Attributes:
+        digest: Manifest digest that the reference stands for in the whole plan (`fromLatest`); "" for whatever
+            the reference means when building starts.
+    """
 
     reference: str
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +112,30 @@ class PlannedImport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedDependency:
+    """Values of another image: what names its last stage.
+
+    Attributes:
+        reference: `REPOSITORY:DIGEST-TIMESTAMP` of that stage, "" while it is not stored.
+        values: What is handed over, by the name of the variable or build arg; {} while it is not stored.
+    """
+
+    dependency: Dependency
+    reference: str = ""
+    values: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def known(self) -> bool:
+        """Whether the values can be handed over."""
+        return bool(self.reference)
+
+    @property
+    def tag(self) -> str:
+        """The stage id (`DIGEST-TIMESTAMP`) of that stage."""
+        return self.reference.rpartition(":")[2]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CopySource:
     """Where a COPY/ADD takes its files from: `image` is a planned image or external reference, "" the build context."""
 
@@ -139,7 +175,9 @@ class StageWork:
     A stage with no archives, patches, imports, commands or block steps that change files needs no pod.
 
     Attributes:
-        labels: Labels that the stage adds, except those that name stored stages (parent, dependencies).
+        dependencies: Values of other images. In a stapel stage they go into the environment of the image config, in a
+            block they are among the build args of its steps; a stage is not built before it has them.
+        labels: Labels that the stage adds, except the one that names its parent.
         instructions: Image config changes of `docker:`.
         keep_entrypoint_with_cmd: A CMD in `instructions` leaves the ENTRYPOINT of the base (as werf does).
         image_spec: Image config changes of `imageSpec:`, labels without templates.
@@ -148,6 +186,7 @@ class StageWork:
     archives: tuple[GitArchive, ...] = ()
     patches: tuple[GitPatch, ...] = ()
     imports: tuple[PlannedImport, ...] = ()
+    dependencies: tuple[PlannedDependency, ...] = ()
     commands: tuple[str, ...] = ()
     instructions: DockerInstructions | None = None
     keep_entrypoint_with_cmd: bool = False
@@ -186,7 +225,7 @@ class PlannedImage:
     Attributes:
         block_of: Name of the config image when this is a FROM block of its Dockerfile (named
             `IMAGE/stage/NAME` or `IMAGE/stageN`), else "".
-        depends_on: Planned images that must be complete first (base, imports, COPY --from).
+        depends_on: Planned images that must be complete first (base, imports, dependencies, COPY --from).
         entrypoint: ENTRYPOINT that stored stages must have, which no digest tells (`conveyor.plan.selection`).
     """
 

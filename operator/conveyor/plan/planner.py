@@ -14,6 +14,7 @@ from conveyor.api.names import Reason
 from conveyor.config.model import DockerfileImage, Image, StapelImage, WerfConfig
 from conveyor.plan.blocks import plan_blocks
 from conveyor.plan.chain import Chain
+from conveyor.plan.dependencies import SCRATCH
 from conveyor.plan.digest import DEFAULT_PLATFORM
 from conveyor.plan.facts import Facts, Question
 from conveyor.plan.images import image_sets, needed_images
@@ -28,8 +29,6 @@ from conveyor.plan.model import (
     ScratchBase,
 )
 from conveyor.plan.walk import Surroundings, walk_stages
-
-SCRATCH = "scratch"
 
 
 def plan(
@@ -119,13 +118,14 @@ def _plan_image(
         facts=facts,
         inquiry=inquiry,
     )
-    if isinstance(image, DockerfileImage):
-        yield from plan_blocks(image, config, chain)
-        return
-    # Ask about the files first: these questions are known even while a needed image is not planned yet.
-    chain.mappings = mapping_commits(image, inquiry, facts.commit)
+    if isinstance(image, StapelImage):
+        # Ask about the files first: these questions are known even while a needed image is not planned yet.
+        chain.mappings = mapping_commits(image, inquiry, facts.commit)
     if not planned.keys() >= set(needed_images(image)):
         raise Waiting
+    if isinstance(image, DockerfileImage):
+        yield from plan_blocks(image, config, chain, planned)
+        return
     around = Surroundings(
         project=config.meta.project,
         build_cache_version=config.meta.cache_version,
@@ -144,8 +144,10 @@ def _plan_image(
 
 
 def _base(image: Image) -> Base:
-    if not isinstance(image, StapelImage) or image.base == SCRATCH:
+    if not isinstance(image, StapelImage):
         return ScratchBase()
     if image.base_internal:
         return ImageBase(image=image.base)
+    if image.base == SCRATCH:
+        return ScratchBase()
     return ExternalBase(reference=image.base)

@@ -7,11 +7,10 @@ In: a `StapelImage`, its mappings at their commits, the images it is built from.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from conveyor.api.errors import UserError
-from conveyor.api.names import Reason
 from conveyor.config.model import DockerInstructions, Shell, StapelImage
 from conveyor.plan import dependencies, labels
 from conveyor.plan.chain import Chain
+from conveyor.plan.dependency_values import FoundValues, find_values
 from conveyor.plan.facts import Patch, Question
 from conveyor.plan.image_spec import add_image_spec
 from conveyor.plan.imports import Found, find_imports
@@ -19,6 +18,7 @@ from conveyor.plan.inquiry import Inquiry
 from conveyor.plan.mappings import MappingCommit, patch_of, patch_text
 from conveyor.plan.model import (
     Component,
+    ExternalBase,
     GitArchive,
     GitPatch,
     PlannedImage,
@@ -86,11 +86,11 @@ class _Walk:
             return
         if name == "dockerInstructions" and self.image.docker is not None:
             self.chain.entrypoint = self._entrypoint(self.image.docker)
-        found = self._imports(name)
-        work = self._work(name, found)
-        question = self.chain.question or found.question
+        found, values = self._imports(name), self._values(name)
+        work = self._work(name, found, values)
+        question = self.chain.question or found.question or values.question
         if question is None:
-            depends = self._dependencies(name, found)
+            depends = self._dependencies(name, work)
             if isinstance(depends, Component):
                 self._add(name, depends, work)
                 return
@@ -111,7 +111,7 @@ class _Walk:
     def _add(self, name: StageName, depends: Component, work: StageWork) -> None:
         self.chain.add(name, depends, work, git=is_git_stage(self.image, name))
 
-    def _dependencies(self, name: StageName, found: Found) -> Component | Question:
+    def _dependencies(self, name: StageName, work: StageWork) -> Component | Question:
         image, mappings, inquiry = self.image, self.chain.mappings, self.around.inquiry
         if name == "from":
             return self._from()
@@ -121,7 +121,7 @@ class _Walk:
             return dependencies.archive_dependencies(mappings)
         if name == "dockerInstructions" and image.docker is not None:
             return dependencies.instructions_dependencies(image.docker)
-        return dependencies.import_dependencies(found.imports)
+        return dependencies.import_dependencies(work.imports, work.dependencies)
 
     def _from(self) -> Component | Question:
         image, base = self.image, self.image.base
@@ -131,29 +131,31 @@ class _Walk:
                 # A stage without a content digest is Unknown and says what it waits for.
                 return last.question or _defect(base)
             base = last.content_digest
+        latest = dependencies.latest_base(image, self.chain.platform, self.around.inquiry)
+        if latest is not None:
+            self.chain.base = ExternalBase(reference=base, digest=latest.digest)
         return dependencies.from_dependencies(
             image,
             base=base,
             build_cache_version=self.around.build_cache_version,
-            base_id=dependencies.latest_base_id(image, self.chain.platform, self.around.inquiry),
+            base_id=latest.id if latest else "",
         )
 
     def _imports(self, name: StageName) -> Found:
-        others = dependencies_of(self.image, name)
-        if others:
-            raise UserError(
-                Reason.NOT_SUPPORTED,
-                f'{others[0].at}: "dependencies" of a stapel image are not supported yet',
-            )
         return find_imports(imports_of(self.image, name), self.around.images, self.around.inquiry)
 
-    def _work(self, name: StageName, found: Found) -> StageWork:
+    def _values(self, name: StageName) -> FoundValues:
+        wanted = dependencies_of(self.image, name)
+        return find_values(wanted, self.around.images, self.chain.facts)
+
+    def _work(self, name: StageName, found: Found, values: FoundValues) -> StageWork:
         image, mappings = self.image, self.chain.mappings
         shell = image.shell or Shell()
         return StageWork(
             archives=self._archives() if name == "gitArchive" else (),
             patches=self._patches() if name in GIT_USER_STAGES else (),
             imports=found.imports,
+            dependencies=values.dependencies,
             commands=shell.commands.get(name, ()) if is_user_stage(name) else (),
             instructions=image.docker if name == "dockerInstructions" else None,
             keep_entrypoint_with_cmd=self.around.keep_entrypoint_with_cmd,
@@ -162,6 +164,7 @@ class _Walk:
                 **(labels.mount_labels(image.mounts) if name == "from" else {}),
                 **(labels.git_labels(mappings) if is_git_stage(image, name) else {}),
                 **found.labels,
+                **values.labels,
             },
         )
 

@@ -6,6 +6,7 @@ the process; what a base image is now is asked once a run; an import that nobody
 
 import asyncio
 from collections.abc import Iterable
+from dataclasses import replace
 
 from conveyor.adapters.answers import GitAnswers
 from conveyor.adapters.cache import LruCache
@@ -51,9 +52,7 @@ class Answers:
             if isinstance(outcome, BuildPlan):
                 return outcome
             answers = await self._answer(session, outcome, run)
-            facts = Facts(
-                commit=facts.commit, stages=facts.stages, answers={**facts.answers, **answers}
-            )
+            facts = replace(facts, answers={**facts.answers, **answers})
         raise UserError(Reason.INTERNAL_ERROR, "planning did not come to an end")
 
     async def _answer(

@@ -67,8 +67,8 @@ async def parent_image(
     match base:
         case ScratchBase():
             return await session.storage.parent("")
-        case ExternalBase(reference=reference) if not built_on:
-            return await session.storage.adopt(reference, image.platform)
+        case ExternalBase(reference=reference, digest=digest) if not built_on:
+            return await session.storage.adopt(reference, image.platform, digest)
         case _:
             return await session.storage.parent(built_on)
 

@@ -174,7 +174,11 @@ class Reconciler:
     async def _plan(
         self, session: Session, run: Run, config: WerfConfig, images: tuple[str, ...]
     ) -> BuildPlan:
-        facts = Facts(commit=run.commit, stages=await session.storage.stages())
+        facts = Facts(
+            commit=run.commit,
+            repo=session.build.spec.repo,
+            stages=await session.storage.stages(),
+        )
         meta = session.build.metadata
         scope = f"{meta.uid}/{run.generation}/{run.started_at}"
         return await self._answers.plan(session, config, facts, images, scope)

@@ -292,6 +292,23 @@ async def test_a_base_that_moved_is_adopted_anew(storage, client, repo, registry
     assert await storage.parent(old.manifest_digest) == old
 
 
+async def test_a_pinned_base_is_adopted_as_it_was(storage, client, repo, registry):  # noqa: F811
+    base = ImageRef.parse(f"{registry.host}/test/pinned:1")
+    before = await push_image(client, base, layers=(b"before",))
+    await push_image(client, base, layers=(b"after",))
+    parent = await storage.adopt(str(base), "linux/amd64", before.digest)
+    assert parent.manifest_digest == before.digest
+    assert (await storage.adopt(str(base), "linux/amd64")).manifest_digest != before.digest
+
+
+async def test_a_stages_image_id_is_that_of_its_config(storage, client, repo, tools):
+    written = await publish(storage, client, repo)
+    found = await StagesStorage(client, repo.name, tools, ImageCache()).stage(ID)
+    assert found == written
+    manifest = await client.get_manifest(repo.with_tag(str(ID)))
+    assert written.image_id == manifest.config.digest
+
+
 async def test_the_base_image_as_the_planner_wants_it(storage, client, repo):
     base = repo.with_tag("base")
     manifest = await push_image(client, base)

@@ -20,7 +20,6 @@ def test_what_is_built_passes(text):
     ("text", "directive"),
     [
         (STAPEL + "mount:\n- from: tmp_dir\n  to: /cache\n", "`mount`"),
-        (STAPEL + "fromLatest: true\n", "`fromLatest`"),
         (STAPEL + "platform: [linux/arm64]\n", "platform linux/arm64"),
         (DOCKERFILE + "staged: true\n", "`staged: true`"),
         (DOCKERFILE + "network: host\n", "`network`"),

@@ -23,6 +23,7 @@ from tests.unit.jobs.values import (
     situation,
     states,
     stored,
+    taking,
     to_build,
     unknown,
     view,
@@ -32,7 +33,7 @@ from conveyor.api.names import Reason
 from conveyor.jobs.decide import decide
 from conveyor.jobs.decision import PublishStage, StartJob, StopJob
 from conveyor.jobs.model import JobPhase, StageResult
-from conveyor.plan.model import ImageBase
+from conveyor.plan.model import ImageBase, StageWork
 
 FROM = cached("app/from", "debian", base=EXTERNAL)
 ON_FROM = stored("app/from", "debian").manifest_digest
@@ -120,6 +121,22 @@ def test_an_unknown_stage_waits():
     assert decision.actions == ()
     assert view(decision, "app/install").state == "Pending"
     assert not decision.settled
+
+
+def test_a_stage_waits_for_the_values_of_other_images():
+    for values, expected in ((taking("lib"), []), (taking("lib", TAG="1"), [["app/dockerfile"]])):
+        work = StageWork(commands=("make",), dependencies=(values,))
+        stage = to_build("app/dockerfile", base=EXTERNAL, work=work)
+        decision = decide(situation(plan(image(stage, needs=["lib"]), image(FROM))))
+        assert started(decision) == expected
+        assert states(decision)["app/dockerfile"] == "Pending"
+
+
+def test_a_stage_of_values_alone_is_published_without_a_job():
+    work = StageWork(dependencies=(taking("lib", TAG="1"),))
+    stage = to_build("app/dependenciesBeforeSetup", work=work)
+    decision = decide(situation(plan(image(FROM, stage, to_build("app/setup")))))
+    assert decision.actions == (PublishStage(image="app", stage=stage),)
 
 
 def test_everything_stored_is_settled():
@@ -229,6 +246,15 @@ def test_consecutive_stages_go_into_one_job():
 def test_an_unknown_stage_ends_the_chain():
     planned = plan(image(FROM, to_build("app/install"), unknown("app/setup")))
     assert started(decide(situation(planned, fuse=True))) == [["app/install"]]
+
+
+def test_values_that_change_the_environment_end_the_chain():
+    work = StageWork(imports=(), commands=("x",), dependencies=(taking("lib", TAG="1"),))
+    stages = (to_build("app/dependenciesAfterInstall", work=work), to_build("app/setup"))
+    planned = plan(image(FROM, to_build("app/install"), *stages))
+    assert started(decide(situation(planned, fuse=True))) == [
+        ["app/install", "app/dependenciesAfterInstall"]
+    ]
 
 
 def test_the_second_run_is_published_upon_the_first_runs_layers():

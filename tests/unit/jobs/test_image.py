@@ -2,7 +2,7 @@
 
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, union-attr, arg-type, var-annotated"
 
-from tests.unit.jobs.values import layer, ran, to_build
+from tests.unit.jobs.values import layer, ran, taking, to_build
 
 from conveyor.config.dockerfile import Instruction
 from conveyor.config.model import DockerInstructions, ImageSpec
@@ -72,6 +72,14 @@ def test_a_stage_without_a_pod():
     assert made["rootfs"]["diff_ids"] == ["sha256:base"]
     assert "A=1" in made["config"]["Env"]
     assert made["config"]["Labels"]["own"] == "x"
+
+
+def test_values_of_other_images_are_in_the_environment_in_their_order():
+    values = (taking("lib", TAG="lib-1", NAME="r:lib-1"), taking("api", PATH="/api", API="x"))
+    _, made = config(StageWork(dependencies=values), None)
+    assert made["config"]["Env"] == ["PATH=/api", "TAG=lib-1", "NAME=r:lib-1", "API=x"]
+    assert lines(made)[-1] == ("conveyor install", True)
+    assert made["config"]["Cmd"] == ["sh"]
 
 
 def test_what_is_not_known_is_not_labelled():

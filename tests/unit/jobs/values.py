@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from conveyor.api.names import Reason
 from conveyor.config.dockerfile import Instruction
-from conveyor.config.model import Import
+from conveyor.config.model import Dependency, Import
 from conveyor.jobs.decision import Decision, Situation, StageView
 from conveyor.jobs.model import (
     Bundle,
@@ -35,6 +35,7 @@ from conveyor.plan.model import (
     CopySource,
     DockerfileBlock,
     ExternalBase,
+    PlannedDependency,
     PlannedImage,
     PlannedImport,
     PlannedStage,
@@ -164,6 +165,16 @@ def importing(source: str, *, source_id: str = "ab" * 32, stage: str = "") -> Pl
         source=source,
         import_id="12" * 32,
         source_id=source_id,
+    )
+
+
+def taking(source: str, **values: str) -> PlannedDependency:
+    """Values of another image; none: it is not stored yet."""
+    tag = StageID(digest=digest(source), timestamp=1000)
+    return PlannedDependency(
+        dependency=Dependency(image=source),
+        reference=f"registry.example.com/shop:{tag}" if values else "",
+        values=values,
     )
 
 
