@@ -14,14 +14,19 @@ def make_repository(
     path: Path,
     commits: Sequence[Mapping[str, Any]],
     refs: Mapping[str, int],
-) -> None:
-    """Make a bare repository with these commits; `refs` are full names and indices of commits."""
+) -> list[str]:
+    """Make a bare repository with these commits; `refs` are full names and indices of commits. Answers their ids."""
     run_git("init", "--quiet", "--bare", "--initial-branch=main", str(path))
     stream = b"".join([*_commits(commits), *_resets(refs)])
     run_git("--git-dir", str(path), "fast-import", "--quiet", stdin=stream)
-    for index, commit in enumerate(commits):
-        found = run_git("--git-dir", str(path), "rev-parse", f"refs/all/{index}").strip()
-        assert found == commit["sha"], f"commit {index} became {found}"
+    ids = [_commit_id(path, index) for index in range(len(commits))]
+    told = [commit.get("sha", found) for commit, found in zip(commits, ids, strict=True)]
+    assert ids == told
+    return ids
+
+
+def _commit_id(path: Path, index: int) -> str:
+    return run_git("--git-dir", str(path), "rev-parse", f"refs/all/{index}").strip()
 
 
 def run_git(*args: str, stdin: bytes = b"") -> str:

@@ -1,7 +1,7 @@
 """Running a vector: plan, compare, assume that everything is built, go on with the next run."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,6 +115,13 @@ class Replay:
             if stage.id.digest not in lost:
                 self.stored[stage.id] = stage
 
+    async def commits(self) -> AsyncIterator[BuildPlan]:
+        """Plan the commits of a vector one after another, each as if those before had been built."""
+        for number, run in enumerate(self.vector["runs"]):
+            result = await self.plan(run)
+            yield result
+            self.build(result, run, timestamp=1_700_000_000_000 + number)
+
     def labels(self, image: PlannedImage) -> Mapping[str, str]:
         """Return the labels of an image's last stage, which is stored."""
         last = image.stages[-1]
@@ -155,6 +162,24 @@ class Replay:
         raise AssertionError(url)
 
 
+def history(directory: Path, *changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a vector without expectations: one commit after another with these files, one run for each."""
+    commits = [
+        {
+            "message": f"commit {number}",
+            "author": "Dev <dev@example.org>",
+            "date": f"2024-01-01T00:00:0{number}Z",
+            "parents": [number - 1] if number else [],
+            "files": files,
+        }
+        for number, files in enumerate(changes)
+    ]
+    ids = make_repository(directory / "history.git", commits, {})
+    told = [commit | {"sha": sha} for commit, sha in zip(commits, ids, strict=True)]
+    runs = [{"commit": number, "args": {}, "images": {}} for number in range(len(commits))]
+    return {"name": "own", "commits": told, "base_images": {}, "runs": runs}
+
+
 def seen(result: BuildPlan, names: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """Return the plan in the form of a vector's expectation."""
     return {
@@ -188,7 +213,7 @@ def _references(result: BuildPlan, run: Mapping[str, Any]) -> dict[Question, Ans
     """Return the references that stages wait for, as they were when the vector was made."""
     found: dict[Question, Answer] = {}
     for question in (stage.question for image in result.images for stage in image.stages):
-        if isinstance(question, ImageReference):
+        if isinstance(question, ImageReference) and question.image in run.get("refs", {}):
             found[question] = StoredImage(
                 reference=run["refs"][question.image],
                 digest=f"sha256:{1:064}",

@@ -1,7 +1,5 @@
 """`dependencies`: what is handed over, when it is known, and what waits for it."""
 
-# mypy: disable-error-code="no-untyped-def, no-untyped-call"
-
 import pytest
 
 from conveyor.config.model import (
