@@ -27,11 +27,11 @@ class _HeredocNode(Protocol):
 class _Command(Protocol):
     """What the package returns for one instruction."""
 
-    cmd: str
+    cmd: str | None
     value: tuple[str, ...]
     flags: tuple[str, ...]
     json: bool
-    original: str
+    original: str | None
     start_line: int
     heredocs: tuple[_HeredocNode, ...]
 
@@ -47,7 +47,7 @@ def parse_instructions(text: str, *, file: str) -> tuple[Instruction, ...]:
     if len(commands) > MAX_INSTRUCTIONS:
         line = commands[MAX_INSTRUCTIONS].start_line
         raise UserError(INVALID, f"{file}:{line}: more than {MAX_INSTRUCTIONS} instructions")
-    return tuple(_instruction(command) for command in commands)
+    return tuple(_instruction(command, file) for command in commands)
 
 
 def escape_character(text: str) -> str:
@@ -77,7 +77,10 @@ def _check_text(text: str, file: str) -> None:
             raise UserError(INVALID, f"{file}:{number}: the file must be UTF-8 text")
 
 
-def _instruction(command: _Command) -> Instruction:
+def _instruction(command: _Command, file: str) -> Instruction:
+    if command.cmd is None or command.original is None:
+        text = "a line continues and nothing follows; remove its last character"
+        raise UserError(INVALID, f"{file}:{command.start_line}: {text}")
     keyword = command.cmd.upper()
     heredocs = tuple(Heredoc(name=doc.name, content=doc.content) for doc in command.heredocs)
     original = command.original.split("\n", 1)[0] if heredocs else command.original

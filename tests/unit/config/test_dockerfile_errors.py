@@ -41,6 +41,12 @@ MISTAKES: dict[str, tuple[str, str, int, str]] = {
         1,
         "unknown flag --plattform=x of FROM; known are --platform",
     ),
+    "continuation of nothing": (
+        "FROM a\n\\\n",
+        INVALID,
+        2,
+        "a line continues and nothing follows; remove its last character",
+    ),
     "RUN without command": ("FROM a\n\nRUN\n", INVALID, 3, "RUN needs a command"),
     "RUN empty list": ("FROM a\nRUN []\n", INVALID, 2, "RUN needs a command"),
     "RUN mount": (
