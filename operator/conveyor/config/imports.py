@@ -4,6 +4,7 @@ In: the sections of the lists and the declared names. Out: values without automa
 Source: werf pkg/config/raw_import.go, import.go, dependency.go.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Final, Literal, cast, get_args
 
@@ -15,6 +16,9 @@ from conveyor.config.raw import Section, shorten
 DependencyType = Literal["ImageName", "ImageTag", "ImageRepo", "ImageDigest", "ImageID"]
 _TYPES: Final = get_args(DependencyType)
 _WHEN: Final = ("install", "setup")
+MAX_VALUES: Final = 500
+MAX_TARGET: Final = 255
+_TARGET: Final = re.compile(rf"[A-Za-z0-9_.-]{{1,{MAX_TARGET}}}\Z")
 
 
 def imports_of(section: Section, names: Names) -> tuple[Import, ...]:
@@ -106,6 +110,9 @@ def dependencies_of(section: Section, names: Names, *, stapel: bool) -> tuple[De
         for entry in section.sections("dependencies")
     )
     _unique_targets(section, found, target)
+    count = sum(len(dependency.imports) for dependency in found)
+    if count > MAX_VALUES:
+        section.error(f"takes {count} values of other images; {MAX_VALUES} are allowed")
     return found
 
 
@@ -155,5 +162,11 @@ def _handed_over(section: Section, target: str) -> DependencyImport:
         section.error(f"`{other}` is for the other kind of image; write `{target}`", key=other)
     elif not section.text(target):
         section.error(f"`{target}` is missing; name what receives the value")
+    elif not _TARGET.match(section.text(target)):
+        section.error(
+            f"`{target}` is {shorten(section.text(target))}; write up to {MAX_TARGET} letters, digits,"
+            " `_`, `.` and `-`",
+            key=target,
+        )
     type_ = cast("DependencyType", kind) if kind in _TYPES else "ImageName"
     return DependencyImport(type=type_, target=section.text(target))

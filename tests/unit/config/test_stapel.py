@@ -315,3 +315,10 @@ def test_paths_are_limited() -> None:
     assert "has a path that is longer" in _refused(
         f"git:\n- {{to: /a, includePaths: {'a' * 2000}}}\n"
     )
+
+
+def test_values_of_dependencies_are_limited() -> None:
+    body = "dependencies:\n- image: tool\n  before: setup\n  imports:\n" + "".join(
+        f"  - {{type: ImageTag, targetEnv: V{number}}}\n" for number in range(501)
+    )
+    assert "takes 501 values of other images; 500 are allowed" in _refused(body)
