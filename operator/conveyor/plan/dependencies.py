@@ -202,6 +202,8 @@ def _health(health: HealthSpec | None) -> str:
 
 def _sorted(label: str, values: Iterable[str]) -> list[Component]:
     return [named(label, value) for value in sorted(values)]
+
+
 def _dependency(item: PlannedDependency) -> list[Component]:
     """Only the reference is hashed: it stands for all values."""
     parts = [named("Dependency", "Dependency"), named("ImageName", item.reference)]

@@ -6,6 +6,7 @@ from conveyor.config.model import (
     Dependency,
     DependencyImport,
     DockerfileImage,
+    ImageSpec,
     Meta,
     Shell,
     StapelImage,
@@ -202,6 +203,16 @@ def test_a_declared_build_arg_makes_the_whole_image_wait(target, text):
     assert (stage.name, stage.state) == ("dockerfile", StageState.UNKNOWN)
     assert stage.question == ImageReference(image="lib")
     assert result.image("app").depends_on == ("lib",)
+
+
+def test_an_image_spec_on_top_waits_too():
+    spec = ImageSpec(author="me")
+    handed = dockerfile(dependency(("ImageTag", "TAG")), image_spec=spec)
+    assert states(planned(LIB, handed)) == [("dockerfile", "Unknown"), ("imageSpec", "Unknown")]
+    stages = built(planned(LIB, handed))
+    result = planned(LIB, handed, stages=stages)
+    assert states(result) == [("dockerfile", "ToBuild"), ("imageSpec", "ToBuild")]
+    assert not result.image("app").stages[1].work.dependencies
 
 
 def test_an_undeclared_build_arg_is_invisible_to_the_digest_but_the_stage_still_waits():
