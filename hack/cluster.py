@@ -200,6 +200,13 @@ def os_image(console: Console, _: argparse.Namespace) -> None:
     print(images.operating_system(console))
 
 
+def ansible_image(console: Console, _: argparse.Namespace) -> None:
+    """Build the image with the ansible layer if needed; prints its name."""
+    host.ensure_packages(console)
+    engine.ensure(console)
+    print(images.ansible(console))
+
+
 # command -> (function, takes the lock, its stdout is for programs)
 COMMANDS: dict[str, tuple[Callable[[Console, argparse.Namespace], None], bool, bool]] = {
     "up": (up, True, False),
@@ -210,6 +217,7 @@ COMMANDS: dict[str, tuple[Callable[[Console, argparse.Namespace], None], bool, b
     "env": (env, False, True),
     "binaries": (binaries, True, True),
     "os-image": (os_image, True, True),
+    "ansible-image": (ansible_image, True, True),
 }
 
 

@@ -15,5 +15,6 @@ fi
 rm -rf build/dist
 $python -m pip wheel --quiet --no-deps --wheel-dir build/dist . >&2
 os_image=$(python3 hack/cluster.py os-image)
-docker build --quiet --network host --build-arg "OS_IMAGE=$os_image" -f images/operator/Dockerfile -t conveyor:dev . >&2
+ansible_image=$(python3 hack/cluster.py ansible-image)
+docker build --quiet --network host --build-arg "OS_IMAGE=$os_image" --build-arg "ANSIBLE_IMAGE=$ansible_image" -f images/operator/Dockerfile -t conveyor:dev . >&2
 python3 hack/cluster.py load-image conveyor:dev

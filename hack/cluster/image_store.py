@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-NAMES = ("base", "node", "os", "services")
+NAMES = ("ansible", "base", "node", "os", "services")
 
 
 def exists(console: Console, image: str) -> bool:

@@ -24,6 +24,9 @@ BASE_SETTINGS = [
 ]
 NEGATIVE_ANSWER_LASTS = 24 * 3600
 NODE = settings.HERE / "node" / "image"
+ROOT = settings.HERE.parent.parent
+ANSIBLE = ROOT / "images" / "ansible"
+TOOLS = ROOT / "images" / "tools"
 
 
 def base_key() -> str:
@@ -49,6 +52,11 @@ def base(console: Console) -> str:
     return image_store.ensure(console, "base", base_key(), bootstrap, slow="half a minute")
 
 
+def os_key() -> str:
+    """Key of the operator's base."""
+    return cache.key_of([settings.HERE / "base"], base_key())
+
+
 def _from_dockerfile(console: Console, name: str, folder: Path, *, slow: str) -> str:
     key = cache.key_of([folder], base_key())
 
@@ -63,6 +71,27 @@ def operating_system(console: Console) -> str:
     image = _from_dockerfile(console, "os", settings.HERE / "base", slow="half a minute")
     console.run(["docker", "tag", image, settings.OS_IMAGE], timeout=90)
     return settings.OS_IMAGE
+
+
+def ansible(console: Console) -> str:
+    """An image that holds nothing but the ansible layer, which stages of `ansible:` run on."""
+    key = cache.key_of([ANSIBLE, TOOLS], os_key())
+    return image_store.ensure(
+        console, "ansible", key, lambda image: _build_ansible(console, image), slow="two minutes"
+    )
+
+
+def _build_ansible(console: Console, image: str) -> None:
+    """Wheels are fetched on this machine, with its ordinary client; the build only needs Debian's packages."""
+    with cache.scratch(settings.cache_folder()) as scratch:
+        shutil.copytree(ANSIBLE, scratch / "ansible")
+        shutil.copytree(TOOLS, scratch / "tools")
+        shutil.copy(ANSIBLE / "Dockerfile", scratch / "Dockerfile")
+        pip = [str(ROOT / ".venv/bin/python"), "-m", "pip", "download", "--quiet"]
+        pip += ["--require-hashes", "--no-deps", "--only-binary=:all:", "--python-version", "3.11"]
+        pip += ["--implementation", "cp", "--dest", str(scratch / "wheels")]
+        console.run([*pip, "-r", str(ANSIBLE / "requirements.lock")], timeout=600)
+        image_store.build(console, image, scratch, {"BASE": operating_system(console)}, timeout=900)
 
 
 def services(console: Console) -> str:

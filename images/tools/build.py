@@ -30,7 +30,12 @@ from pathlib import Path
 
 PREFIX = ".conveyor"
 PROGRAM = "conveyor.builder.stage"
-LAZY = ("conveyor.builder.copying", "conveyor.builder.exports", "conveyor.builder.unpack")
+LAZY = (
+    "conveyor.builder.copying",
+    "conveyor.builder.exports",
+    "conveyor.builder.playbook",
+    "conveyor.builder.unpack",
+)
 # What Python itself needs to start, and what the standard library imports by name at run time.
 ALWAYS = (
     "os",
@@ -143,7 +148,7 @@ def main() -> None:
     top = root / PREFIX
     put_programs(top, arguments)
     put_modules(top, arguments.source.resolve())
-    print(json.dumps(pack(root, arguments.out)))  # noqa: T201 - the answer for the caller
+    print(json.dumps(pack(root, arguments.out, "tools")))  # noqa: T201 - the answer for the caller
 
 
 def put_programs(top: Path, arguments: argparse.Namespace) -> None:
@@ -234,17 +239,22 @@ def python_folder() -> str:
     return f"python{sys.version_info.major}.{sys.version_info.minor}"
 
 
-def compiled(file: Path, target: Path, shown: str) -> None:
+def compiled(file: Path, target: Path, shown: str, *, optimize: int = 2) -> None:
     """Compile one module; the file's times and place are not part of the result."""
     target.parent.mkdir(parents=True, exist_ok=True)
     mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
     py_compile.compile(
-        str(file), cfile=str(target), dfile=shown, doraise=True, optimize=2, invalidation_mode=mode
+        str(file),
+        cfile=str(target),
+        dfile=shown,
+        doraise=True,
+        optimize=optimize,
+        invalidation_mode=mode,
     )
 
 
-def pack(root: Path, out: Path) -> dict[str, object]:
-    """Write the layer, names sorted, times zero, owned by root."""
+def pack(root: Path, out: Path, name: str) -> dict[str, object]:
+    """Write the layer as NAME.tar.gz and NAME.json: names sorted, times zero, owned by root."""
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for path in sorted(root.rglob("*")):
@@ -256,13 +266,13 @@ def pack(root: Path, out: Path) -> dict[str, object]:
                 tar.addfile(info, file if info.isfile() else None)
     data = raw.getvalue()
     packed = gzip.compress(data, 9, mtime=0)
-    (out / "tools.tar.gz").write_bytes(packed)
+    (out / f"{name}.tar.gz").write_bytes(packed)
     report: dict[str, object] = {
         "digest": "sha256:" + hashlib.sha256(packed).hexdigest(),
         "diffID": "sha256:" + hashlib.sha256(data).hexdigest(),
         "size": len(packed),
     }
-    (out / "tools.json").write_text(json.dumps(report) + "\n")
+    (out / f"{name}.json").write_text(json.dumps(report) + "\n")
     return report
 
 

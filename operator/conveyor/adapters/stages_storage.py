@@ -50,7 +50,7 @@ _SCRATCH: Final[Config] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolsLayer:
-    """The stapel tools: a gzip layer that holds only `/.conveyor`."""
+    """The stapel tools, or those of ansible: a gzip layer that holds only `/.conveyor`."""
 
     path: Path
     digest: str
@@ -58,11 +58,11 @@ class ToolsLayer:
     size: int
 
     @classmethod
-    def load(cls, folder: Path) -> "ToolsLayer":
-        """Read `tools.json` beside `tools.tar.gz`, both made with the operator's image."""
-        data = json.loads((folder / "tools.json").read_text())
+    def load(cls, folder: Path, name: str = "tools") -> "ToolsLayer":
+        """Read `NAME.json` beside `NAME.tar.gz`, both made with the operator's image."""
+        data = json.loads((folder / f"{name}.json").read_text())
         return cls(
-            path=folder / "tools.tar.gz",
+            path=folder / f"{name}.tar.gz",
             digest=data["digest"],
             diff_id=data["diffID"],
             size=int(data["size"]),
@@ -88,19 +88,26 @@ class ImageCache:
     def __init__(self, size: int = 4096) -> None:
         self.images: LruCache[tuple[str, str], _Stored] = LruCache(size)
         self.tags: LruCache[tuple[str, str], str] = LruCache(size)
-        self.execution: LruCache[tuple[str, str], str] = LruCache(size)
-        self.tools: set[str] = set()
+        self.execution: LruCache[tuple[str, ...], str] = LruCache(size)
+        self.tools: set[tuple[str, str]] = set()
 
 
 class StagesStorage:
     """The stages repository of one ImageBuild, seen with its credentials."""
 
     def __init__(
-        self, registry: RegistryClient, repo: str, tools: ToolsLayer, cache: ImageCache
+        self,
+        registry: RegistryClient,
+        repo: str,
+        tools: ToolsLayer,
+        cache: ImageCache,
+        *,
+        ansible: ToolsLayer | None = None,
     ) -> None:
         self._registry = registry
         self._repo = ImageRef.parse(repo)
         self._tools = tools
+        self._ansible = ansible
         self._cache = cache
 
     async def stages(self) -> dict[StageDigest, tuple[int, ...]]:
@@ -178,14 +185,22 @@ class StagesStorage:
             self._cache.images[key] = stored
         return _parent(stored)
 
-    async def execution_image(self, parent: ParentImage) -> str:
-        """Publish the execution image of a parent (config and manifest only); return its reference by digest."""
-        key = (self._repo.name, parent.manifest_digest)
+    async def execution_image(self, parent: ParentImage, *, ansible: bool = False) -> str:
+        """Publish the execution image of a parent (config and manifest only); return its reference by digest.
+
+        Args:
+            parent: What it starts from.
+            ansible: Whether tasks of ansible are to run in it.
+        """
+        tools = [self._tools, *((self._ansible_layer(),) if ansible else ())]
+        key = (self._repo.name, parent.manifest_digest, *(layer.digest for layer in tools))
         known = self._cache.execution.get(key)
         if known is None:
-            await self._ensure_tools()
-            config = execution_config(parent.config, self._tools.diff_id)
-            layers = [self._tools.descriptor, *(_descriptor(layer) for layer in parent.layers)]
+            for layer in tools:
+                await self._ensure(layer)
+            config = execution_config(parent.config, *(layer.diff_id for layer in tools))
+            layers = [layer.descriptor for layer in tools]
+            layers += [_descriptor(layer) for layer in parent.layers]
             manifest = await self._put(config, layers, self._repo)
             known = self.reference(manifest.digest)
             self._cache.execution[key] = known
@@ -335,10 +350,16 @@ class StagesStorage:
                 return
         await self._registry.put_manifest(ref, manifest)
 
-    async def _ensure_tools(self) -> None:
-        if self._repo.name not in self._cache.tools:
-            await self._registry.upload_file(self._repo, self._tools.path)
-            self._cache.tools.add(self._repo.name)
+    def _ansible_layer(self) -> ToolsLayer:
+        if self._ansible is None:
+            raise LookupError("this operator was made without the ansible layer")
+        return self._ansible
+
+    async def _ensure(self, tools: ToolsLayer) -> None:
+        key = (self._repo.name, tools.digest)
+        if key not in self._cache.tools:
+            await self._registry.upload_file(self._repo, tools.path)
+            self._cache.tools.add(key)
 
 
 def canonical(config: Config) -> bytes:

@@ -104,6 +104,12 @@ def _script(work: Workplace, step: Step, label: str) -> None:
         raise _failed(status, script.failed_command(commands, _read(note)))
 
 
+def _ansible(work: Workplace, step: Step, label: str) -> None:
+    from conveyor.builder import playbook  # noqa: PLC0415 - only here: start-up time
+
+    playbook.run(work, step, label)
+
+
 def _exec(work: Workplace, step: Step, _label: str) -> None:
     who = users.identity(work.rootfs, str(step.get("user") or ""))
     workdir = work.real(step.get("workdir") or "/")
@@ -204,6 +210,7 @@ def _clean(work: Workplace, step: Step, _label: str) -> None:
 
 _OPERATIONS = {
     "script": _script,
+    "ansible": _ansible,
     "exec": _exec,
     "unpack": _unpack,
     "patch": _patch,

@@ -134,6 +134,15 @@ class Shell:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ansible:
+    """`ansible:` of a stapel image: tasks as JSON texts (`config.task_json`), cache versions as those of `shell:`."""
+
+    tasks: Mapping[UserStageName, tuple[str, ...]] = field(default_factory=dict)
+    cache_version: str = ""
+    stage_cache_versions: Mapping[UserStageName, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DockerInstructions:
     """`docker:` of a stapel image, in werf's stored form (werf-semantics 11.1).
 
@@ -219,6 +228,7 @@ class StapelImage:
     platforms: tuple[str, ...] = ()
     git: tuple[GitMapping, ...] = ()
     shell: Shell | None = None
+    ansible: Ansible | None = None
     docker: DockerInstructions | None = None
     image_spec: ImageSpec | None = None
     imports: tuple[Import, ...] = ()

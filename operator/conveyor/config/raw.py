@@ -42,17 +42,24 @@ class Report:
         file: Shown in front of every line number.
         invalid: Mistakes of the user.
         unsupported: Correct directives that cannot be built yet.
+        notes: What helps with the mistakes, told once after them.
     """
 
     file: str
     invalid: list[Problem] = field(default_factory=list)
     unsupported: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def error(self, line: int, message: str) -> None:
         """Note a mistake; the 50th is raised at once together with the others."""
         self.invalid.append(Problem(line=line, message=_one_line(message)))
         if len(self.invalid) >= MAX_COLLECTED:
             self.raise_invalid()
+
+    def note(self, text: str) -> None:
+        """Add a line that belongs to several mistakes, such as a list of what is allowed."""
+        if text not in self.notes:
+            self.notes.append(text)
 
     def not_supported(self, line: int, message: str) -> None:
         """Note a directive that cannot be built yet."""
@@ -77,6 +84,7 @@ class Report:
         ]
         if len(ordered) > MAX_SHOWN:
             lines.append(f"and {len(ordered) - MAX_SHOWN} more")
+        lines += self.notes
         return "\n".join(lines)
 
 

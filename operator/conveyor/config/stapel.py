@@ -7,6 +7,7 @@ mistakes go to the report. Source: werf pkg/config/raw_stapel_image.go, stapel_i
 from dataclasses import replace
 from typing import Final, TypeVar
 
+from conveyor.config.ansible import ansible_of
 from conveyor.config.docker_instructions import docker_instructions
 from conveyor.config.exports import Conflict, Export, automatic_excludes
 from conveyor.config.image_spec import image_spec
@@ -22,11 +23,11 @@ from conveyor.config.model import (
     Shell,
     SourceLine,
     StapelImage,
-    UserStageName,
 )
 from conveyor.config.names import Names, has_tag_or_digest, shown
 from conveyor.config.paths import clean, is_absolute
 from conveyor.config.raw import Section, shorten
+from conveyor.config.versions import VERSION_KEYS, cache_versions
 
 MAX_EXPORTS: Final = 300
 MAX_EXPORT_PATHS: Final = 2000
@@ -100,6 +101,7 @@ def _body(section: Section, names: Names, meta: Meta) -> StapelImage:
         platforms=platforms(section) or meta.platforms,
         git=mappings,
         shell=_shell(section),
+        ansible=ansible_of(section),
         docker=docker_instructions(docker) if docker is not None else None,
         image_spec=image_spec(section, meta.image_spec, final=final),
         imports=imports,
@@ -120,7 +122,6 @@ def _check_combinations(section: Section) -> None:
         for key in _NOT_FOR_ARTIFACTS:
             if section.is_set(key):
                 section.error(f"`{key}` is not for artifacts; remove it or write `image:`", key=key)
-    section.not_supported("ansible", "write the commands under `shell`")
     section.not_supported("secrets", "remove it")
     section.not_supported("network", "remove it; stages use the network of their pod")
     section.not_supported("sbom", "remove it")
@@ -162,14 +163,13 @@ def _shell(section: Section) -> Shell | None:
     shell = section.section("shell")
     if shell is None:
         return None
-    versions: dict[UserStageName, str] = {stage: f"{stage}CacheVersion" for stage in USER_STAGES}
-    shell.only(*USER_STAGES, "cacheVersion", *versions.values())
+    shell.only(*USER_STAGES, *VERSION_KEYS)
     commands = {stage: shell.texts(stage) for stage in USER_STAGES}
-    stage_versions = {stage: shell.text(key) for stage, key in versions.items()}
+    cache_version, stage_versions = cache_versions(shell)
     return Shell(
         commands={stage: lines for stage, lines in commands.items() if lines},
-        cache_version=shell.text("cacheVersion"),
-        stage_cache_versions={stage: text for stage, text in stage_versions.items() if text},
+        cache_version=cache_version,
+        stage_cache_versions=stage_versions,
     )
 
 

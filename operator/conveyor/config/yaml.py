@@ -9,7 +9,7 @@ depth, number of nodes and what aliases expand to are limited.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
@@ -76,12 +76,13 @@ class Sequence:
 
 @dataclass(slots=True, kw_only=True)
 class Entry:
-    """One `key: value` of a mapping; `merged` when it came through `<<`."""
+    """One `key: value` of a mapping; `merged` when it came through `<<`, `quoted` when the key is a text for sure."""
 
     key: str
     line: int
     value: "Node"
     merged: bool = False
+    quoted: bool = False
 
 
 @dataclass(kw_only=True)
@@ -254,7 +255,8 @@ class _Collection:
                     f"the key {text!r} is given twice; it is already in line {entries[text].line}",
                 )
             else:
-                entries[text] = Entry(key=text, line=key.line, value=value)
+                quoted = isinstance(key, Scalar) and not key.plain
+                entries[text] = Entry(key=text, line=key.line, value=value, quoted=quoted)
         for merge in merges:
             _merge(entries, merge)
         return entries
@@ -271,6 +273,4 @@ def _merge(entries: dict[str, Entry], source: Node) -> None:
         if not isinstance(mapping, Mapping):
             raise YamlError(mapping.line, "`<<` merges a mapping or a list of mappings")
         for entry in mapping.entries.values():
-            entries.setdefault(
-                entry.key, Entry(key=entry.key, line=entry.line, value=entry.value, merged=True)
-            )
+            entries.setdefault(entry.key, replace(entry, merged=True))

@@ -178,6 +178,8 @@ def _stapel_steps(stage: PlannedStage, run: _Run) -> list[Json]:
     ]
     if work.commands:
         steps.append({"op": "script", "commands": list(work.commands)})
+    if work.tasks:
+        steps.append({"op": "ansible", "tasks": [json.loads(task) for task in work.tasks]})
     return steps
 
 

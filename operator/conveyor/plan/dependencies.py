@@ -15,7 +15,6 @@ from conveyor.config.model import (
     HealthSpec,
     ImageSpec,
     Mount,
-    Shell,
     StapelImage,
     UserStageName,
 )
@@ -24,7 +23,7 @@ from conveyor.plan.facts import BaseImage, BaseImageInfo
 from conveyor.plan.inquiry import Inquiry
 from conveyor.plan.mappings import MappingCommit
 from conveyor.plan.model import Component, PlannedDependency, PlannedImport
-from conveyor.plan.stages import GIT_STAGES, GIT_USER_STAGES, versions_of
+from conveyor.plan.stages import GIT_STAGES, GIT_USER_STAGES, commands_of, tasks_of, versions_of
 
 SCRATCH = "scratch"
 PATCH_UNIT = 1024 * 1024
@@ -76,7 +75,7 @@ def user_dependencies(
     inquiry: Inquiry,
 ) -> Component:
     """Return what a user stage depends on: its commands, and the files it declares to depend on."""
-    builder = _builder(image.shell or Shell(), stage)
+    builder = _builder(image, stage)
     if stage not in GIT_USER_STAGES:
         return Component(label=_LABEL, value=builder.value, parts=builder.parts)
     files = [_declared_files(item, stage, inquiry) for item in mappings]
@@ -163,10 +162,11 @@ def next_dependencies(stage: str, commits: Iterable[str]) -> str:
     return sha256_args(*sorted(commits)) if stage in GIT_STAGES else ""
 
 
-def _builder(shell: Shell, stage: UserStageName) -> Component:
-    """The builder checksum; commands count as raw text, blanks and comments included."""
-    parts = [named("Command", command) for command in shell.commands.get(stage, ())]
-    versions = versions_of(shell, stage)
+def _builder(image: StapelImage, stage: UserStageName) -> Component:
+    """The builder checksum; commands count as raw text, blanks and comments included, tasks as JSON."""
+    parts = [named("Command", command) for command in commands_of(image, stage)]
+    parts += [named("Task", task) for task in tasks_of(image, stage)]
+    versions = versions_of(image, stage)
     if versions:
         parts.append(hashed("CacheVersion", [named("Version", value) for value in versions]))
     return hashed("BuilderChecksum", parts)

@@ -107,16 +107,16 @@ def apply_environment(config: Config, values: Mapping[str, str]) -> dict[str, ob
     return with_inner(config, {**inner(config), "Env": env or None})
 
 
-def execution_config(config: Config, tools_diff_id: str) -> dict[str, object]:
+def execution_config(config: Config, *tools_diff_ids: str) -> dict[str, object]:
     """Return the config of the image that commands run in (docs: the execution image).
 
-    Same platform and ENV, the tools layer below all others; no VOLUME, USER, ENTRYPOINT, CMD,
+    Same platform and ENV, the tools layers below all others; no VOLUME, USER, ENTRYPOINT, CMD,
     health check, triggers or labels, working directory `/`. It depends on nothing else, so that one
     stage has one execution image.
     """
     result: dict[str, object] = {key: config[key] for key in _PLATFORM if config.get(key)}
     result["config"] = {"Env": texts(inner(config).get("Env")), "WorkingDir": "/"}
-    result["rootfs"] = {"type": "layers", "diff_ids": [tools_diff_id, *_diff_ids(config)]}
+    result["rootfs"] = {"type": "layers", "diff_ids": [*tools_diff_ids, *_diff_ids(config)]}
     return result
 
 

@@ -172,9 +172,10 @@ class DockerfileBlock:
 class StageWork:
     """What building a stage means, in the order in which it is done.
 
-    A stage with no archives, patches, imports, commands or block steps that change files needs no pod.
+    A stage with no archives, patches, imports, commands, tasks or block steps that change files needs no pod.
 
     Attributes:
+        tasks: Of ansible, each a JSON text.
         dependencies: Values of other images. In a stapel stage they go into the environment of the image config, in a
             block they are among the build args of its steps; a stage is not built before it has them.
         labels: Labels that the stage adds, except the one that names its parent.
@@ -188,6 +189,7 @@ class StageWork:
     imports: tuple[PlannedImport, ...] = ()
     dependencies: tuple[PlannedDependency, ...] = ()
     commands: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
     instructions: DockerInstructions | None = None
     keep_entrypoint_with_cmd: bool = False
     image_spec: ImageSpec | None = None

@@ -9,6 +9,7 @@ from typing import Literal, TypeGuard
 
 from conveyor.config.model import (
     USER_STAGES,
+    Ansible,
     Dependency,
     Import,
     Shell,
@@ -83,9 +84,20 @@ def dependencies_of(image: StapelImage, name: StageName) -> tuple[Dependency, ..
     return tuple(item for item in image.dependencies if (item.before, item.after) == when)
 
 
-def versions_of(shell: Shell, name: UserStageName) -> tuple[str, ...]:
+def commands_of(image: StapelImage, name: StageName) -> tuple[str, ...]:
+    """Return the shell commands of a user stage; () for any other."""
+    return image.shell.commands.get(name, ()) if image.shell and is_user_stage(name) else ()
+
+
+def tasks_of(image: StapelImage, name: StageName) -> tuple[str, ...]:
+    """Return the ansible tasks of a user stage as JSON texts; () for any other."""
+    return image.ansible.tasks.get(name, ()) if image.ansible and is_user_stage(name) else ()
+
+
+def versions_of(image: StapelImage, name: UserStageName) -> tuple[str, ...]:
     """Return the cache versions that salt a user stage: its own, then the common one."""
-    versions = (shell.stage_cache_versions.get(name, ""), shell.cache_version)
+    builder: Shell | Ansible = image.shell or image.ansible or Shell()
+    versions = (builder.stage_cache_versions.get(name, ""), builder.cache_version)
     return tuple(version for version in versions if version)
 
 
@@ -93,8 +105,7 @@ def _exists(image: StapelImage, name: StageName) -> bool:
     if name == "from":
         return True
     if is_user_stage(name):
-        shell = image.shell or Shell()
-        return bool(shell.commands.get(name) or versions_of(shell, name))
+        return bool(commands_of(image, name) or tasks_of(image, name) or versions_of(image, name))
     if name in _BUCKETS:
         return bool(imports_of(image, name) or dependencies_of(image, name))
     if name == "gitArchive":

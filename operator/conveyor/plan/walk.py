@@ -7,7 +7,7 @@ In: a `StapelImage`, its mappings at their commits, the images it is built from.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from conveyor.config.model import DockerInstructions, Shell, StapelImage
+from conveyor.config.model import DockerInstructions, StapelImage
 from conveyor.plan import dependencies, labels
 from conveyor.plan.chain import Chain
 from conveyor.plan.dependency_values import FoundValues, find_values
@@ -29,11 +29,13 @@ from conveyor.plan.stages import (
     GIT_USER_STAGES,
     PATCH_STAGES,
     StageName,
+    commands_of,
     dependencies_of,
     imports_of,
     is_git_stage,
     is_user_stage,
     stages_of,
+    tasks_of,
 )
 
 
@@ -150,13 +152,13 @@ class _Walk:
 
     def _work(self, name: StageName, found: Found, values: FoundValues) -> StageWork:
         image, mappings = self.image, self.chain.mappings
-        shell = image.shell or Shell()
         return StageWork(
             archives=self._archives() if name == "gitArchive" else (),
             patches=self._patches() if name in GIT_USER_STAGES else (),
             imports=found.imports,
             dependencies=values.dependencies,
-            commands=shell.commands.get(name, ()) if is_user_stage(name) else (),
+            commands=commands_of(image, name),
+            tasks=tasks_of(image, name),
             instructions=image.docker if name == "dockerInstructions" else None,
             keep_entrypoint_with_cmd=self.around.keep_entrypoint_with_cmd,
             labels={

@@ -57,7 +57,9 @@ class Dispatcher:
             image=action.image,
             stages=action.stages,
             parent=parent,
-            execution=await session.storage.execution_image(parent),
+            execution=await session.storage.execution_image(
+                parent, ansible=any(stage.work.tasks for stage in action.stages)
+            ),
             exports=action.exports,
             bundles=bundles,
             attempt=action.attempt,

@@ -51,6 +51,7 @@ class Sessions:
         self._settings = settings
         self._clones: dict[str | None, GitClones] = {}
         self._tools = ToolsLayer.load(Path(settings.tools_dir))
+        self._ansible = ToolsLayer.load(Path(settings.tools_dir), "ansible")
         self._images = ImageCache()
         self._clients: LruCache[str, RegistryClient] = LruCache(256)
 
@@ -66,7 +67,9 @@ class Sessions:
         registry = await self._registry(build, ca_file)
         return Session(
             build=build,
-            storage=StagesStorage(registry, spec.repo, self._tools, self._images),
+            storage=StagesStorage(
+                registry, spec.repo, self._tools, self._images, ansible=self._ansible
+            ),
             git=await self._git(build, ca_file),
             pods=PodSettings(
                 courier_image=self._settings.image,

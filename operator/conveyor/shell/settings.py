@@ -36,7 +36,7 @@ class Settings:
     cache_dir: str = "/var/cache/conveyor"
     """Folder of git clones; may be lost at any time."""
     tools_dir: str = "/usr/share/conveyor/tools"
-    """Folder with tools.tar.gz and tools.json."""
+    """Folder with tools.tar.gz and ansible.tar.gz, each with its JSON."""
     outage_seconds: float = 120.0
     """How long a git server or registry may be unreachable before the build counts as failed."""
     resync_seconds: float = 60.0

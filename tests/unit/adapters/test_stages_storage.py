@@ -69,11 +69,15 @@ async def client(registry):  # noqa: F811
 
 @pytest.fixture
 def tools(tmp_path):
-    data = b"tools of " + str(tmp_path).encode()
-    (tmp_path / "tools.tar.gz").write_bytes(data)
+    return write_layer(tmp_path, "tools")
+
+
+def write_layer(folder, name):
+    data = f"{name} of {folder}".encode()
+    (folder / f"{name}.tar.gz").write_bytes(data)
     meta = {"digest": sha(data), "diffID": sha(b"diff" + data), "size": len(data)}
-    (tmp_path / "tools.json").write_text(json.dumps(meta))
-    return ToolsLayer.load(tmp_path)
+    (folder / f"{name}.json").write_text(json.dumps(meta))
+    return ToolsLayer.load(folder, name)
 
 
 @pytest.fixture
@@ -365,6 +369,25 @@ async def test_the_execution_image_has_the_tools_below_and_nothing_that_would_ru
     assert made["rootfs"]["diff_ids"] == [tools.diff_id, sha(b"diffbase")]
     assert made["config"] == {"Env": ["A=1"], "WorkingDir": "/"}
     assert await client.list_tags(repo) == ("base",)
+
+
+async def test_ansible_lies_on_the_tools_where_it_is_wanted(storage, client, repo, tools, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    ansible = write_layer(other, "ansible")
+    both = StagesStorage(client, repo.name, tools, ImageCache(), ansible=ansible)
+    parent = await both.parent("")
+    plain = await both.execution_image(parent)
+    assert await client.head_blob(repo, ansible.digest) is None
+    reference = await both.execution_image(parent, ansible=True)
+    assert plain == await both.execution_image(parent) == await storage.execution_image(parent)
+    manifest = await client.get_manifest(ImageRef.parse(reference))
+    assert [layer.digest for layer in manifest.layers] == [tools.digest, ansible.digest]
+    config = await client.get_blob_json(repo, manifest.config)
+    assert config["rootfs"]["diff_ids"] == [tools.diff_id, ansible.diff_id]
+    assert await client.head_blob(repo, ansible.digest) == ansible.size
+    with pytest.raises(LookupError):
+        await storage.execution_image(parent, ansible=True)
 
 
 async def test_equal_parents_have_one_execution_image(storage, client, repo, tools):

@@ -114,6 +114,13 @@ def test_an_archive_of_a_single_file(to, folder, name):
     assert courier["inputs"][0]["toName"] == name
 
 
+def test_tasks_of_ansible():
+    stage, courier = written(StageWork(tasks=('{"command":"a"}', '{"debug":{"msg":"\\u003c"}}')))
+    expected = [{"command": "a"}, {"debug": {"msg": "<"}}]
+    assert only_step(stage) == {"op": "ansible", "tasks": expected}
+    assert courier["inputs"] == []
+
+
 def test_a_patch():
     patch = GitPatch(mapping=MAPPING, from_commit=OLD, commit=NEW)
     stage, courier = written(StageWork(patches=(patch,)))
