@@ -21,10 +21,10 @@ ansible:
   install:
   - file: {path: /srv/app, state: directory, owner: app, group: app, mode: 0750}
   - copy: {content: "a=1\\nb=<2> & ü\\n", dest: /etc/app.conf, mode: "0640"}
-  - lineinfile: {path: /etc/app.conf, regexp: "^a=", line: "a={{ value }}"}
+  - lineinfile: {path: /etc/app.conf, regexp: "^a=", line: "a={{`{{ value }}`}}"}
     vars: {value: 7}
   - name: several
-    copy: {content: "{{ item }}", dest: "/srv/app/{{ item }}"}
+    copy: {content: '{{`{{ item }}`}}', dest: '/srv/app/{{`{{ item }}`}}'}
     with_items: [one, two]
   - copy: {src: /conf/site.conf, dest: /etc/site.conf, remote_src: yes}
   setup:
@@ -39,7 +39,7 @@ ansible:
   - command: id -un
     become_user: app
     register: who
-  - copy: {content: "{{ who.stdout }}", dest: /who}
+  - copy: {content: '{{`{{ who.stdout }}`}}', dest: /who}
   - ini_file: {path: /etc/app.ini, section: main, option: key, value: text}
   - command: test -e /nothing
     ignore_errors: yes
@@ -144,4 +144,6 @@ def test_tasks_that_ansible_does_not_take(lab: Harness) -> None:
         "  - command: 'true'\n    whenn: yes\n"
     )
     status = lab.build(config=werf).wait_stalled("StageFailed")
-    assert "'whenn' is not a valid attribute for a Task" in status["failure"]["message"]
+    failure = status["failure"]
+    assert "conflicting action statements: command, whenn" in failure["message"]
+    assert failure["exitCode"] == 4
