@@ -53,7 +53,14 @@ COLLECTIONS = {
     "ansible.posix": "acl",
 }
 # What a short name stands for; ansible's own table of these is twenty times as long and is read at every start.
-RENAMED = {"openssl_certificate": "community.crypto.x509_certificate", "yum": "ansible.builtin.dnf"}
+RENAMED = {"openssl_certificate": "community.crypto.x509_certificate"}
+ACTIONS = {"yum": "ansible.builtin.dnf"}
+OWN = "ansible_collections.ansible.builtin.plugins"
+IMPORTS = {
+    f"{OWN}.modules": "ansible.modules",
+    f"{OWN}.module_utils": "ansible.module_utils",
+    OWN: "ansible.plugins",
+}
 
 
 def main() -> None:
@@ -164,8 +171,14 @@ def check_collections(folder: Path) -> None:
 def put_routing(file: Path) -> None:
     """Where ansible looks short names up: ours only."""
     routes = {m: f"{name}.{m}" for name, modules in COLLECTIONS.items() for m in modules.split()}
-    modules = {name: {"redirect": to} for name, to in sorted((routes | RENAMED).items())}
-    tools.write(file, json.dumps({"plugin_routing": {"modules": modules}}), 0o644)
+    routing = {"modules": redirects(routes | RENAMED), "action": redirects(ACTIONS)}
+    table = {"plugin_routing": routing, "import_redirection": redirects(IMPORTS)}
+    tools.write(file, json.dumps(table), 0o644)
+
+
+def redirects(names: dict[str, str]) -> dict[str, dict[str, str]]:
+    """Names in the form of that table."""
+    return {name: {"redirect": to} for name, to in names.items()}
 
 
 def put_apt(top: Path) -> None:

@@ -48,7 +48,7 @@ ansible:
 """
 )
 LOOK = """\
-hello --version | head -1
+hello
 cat /etc/app.conf /etc/site.conf
 stat -c '%a %U' /etc/app.conf /srv/app
 ls /srv/app
@@ -61,7 +61,7 @@ ls -d /.conveyor* /.ansible* /never /skipped 2>&1 | grep -c 'No such file'
 which python3 || echo no python
 """
 SEEN = """\
-hello (GNU Hello) 2.10
+Hello, world!
 a=7
 b=<2> & ü
 site

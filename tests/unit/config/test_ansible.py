@@ -81,7 +81,10 @@ def test_mistakes_in_blocks_are_found(where: str) -> None:
 def test_the_layer_has_the_modules_of_collections(layer: ModuleType) -> None:
     of_collections = [name for names in layer.COLLECTIONS.values() for name in names.split()]
     renamed = {to.rpartition(".")[2] for to in layer.RENAMED.values()} - set(BUILTIN.split())
-    assert set(MODULES) == {*BUILTIN.split(), *of_collections, *layer.RENAMED, *GONE} - renamed
+    assert (
+        set(MODULES)
+        == {*BUILTIN.split(), *of_collections, *layer.RENAMED, *layer.ACTIONS, *GONE} - renamed
+    )
 
 
 @pytest.fixture
