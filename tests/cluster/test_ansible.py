@@ -72,6 +72,7 @@ two
 rescued
 always as 0, hello
 app
+
 [main]
 key = text
 uid=4242(app) gid=4242(app) groups=4242(app)
