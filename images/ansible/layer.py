@@ -41,7 +41,7 @@ UNUSED_EXTENSION = re.compile(
 )
 # Of the wheels: what is only for development, and modules of collections that werf does not allow.
 UNUSED = re.compile(
-    r"ansible_test/|ansible/galaxy/data/|[^/]+\.dist-info/(?!METADATA)|[^/]+\.data/"
+    r"ansible_test/|ansible/galaxy/data/|[^/]+\.dist-info/(?!METADATA|licenses/|LICENSE|COPYING)|[^/]+\.data/"
     r"|cryptography/hazmat/bindings/.*\.pyi$|.*\.pyi$"
 )
 COLLECTIONS = {

@@ -21,8 +21,8 @@ import conveyor
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
 from conveyor.config.files import Files
-from conveyor.config.raw import INVALID
 from conveyor.config.render import DEFAULT_PATH, CommitInfo, needs_rendering, read_config
+from conveyor.config.report import INVALID
 
 _LONGEST_LINE: Final = 64_000_000
 

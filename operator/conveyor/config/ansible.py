@@ -9,7 +9,7 @@ from typing import Final
 
 from conveyor.config.model import USER_STAGES, Ansible, UserStageName
 from conveyor.config.raw import Section, describe, shorten
-from conveyor.config.task_json import NotJson, task_json
+from conveyor.config.task_json import NotJson, task_json, task_size
 from conveyor.config.versions import VERSION_KEYS, cache_versions
 from conveyor.config.yaml import Entry, Mapping, Node, Scalar, Sequence
 
@@ -45,6 +45,8 @@ _KEYWORDS: Final = (
     " remote_user retries run_once tags throttle timeout until vars when"
 )
 _NAME: Final = 60
+MAX_TASKS: Final = 16_000_000
+"""Characters of all tasks of a config; a short text with aliases can stand for a long one."""
 
 
 def ansible_of(section: Section) -> Ansible | None:
@@ -77,9 +79,19 @@ class _Tasks:
         """The tasks of a stage as JSON texts; those with a mistake are left out."""
         texts: list[str] = []
         for index, task in enumerate(self._items(entry.value, path)):
-            if self._check(task, f"{path}[{index}]"):
+            if self._check(task, f"{path}[{index}]") and self._fits(task):
                 texts += self._text(task, f"{path}[{index}]")
         return tuple(texts)
+
+    def _fits(self, task: Node) -> bool:
+        report, before = self._section.report, self._section.report.tasks
+        report.tasks += task_size(task)
+        if before <= MAX_TASKS < report.tasks:
+            said = (
+                f"more than {MAX_TASKS} characters of ansible tasks, counting what aliases repeat"
+            )
+            self._error(task.line, f"{said}; put long texts into files of the repository")
+        return report.tasks <= MAX_TASKS
 
     def _items(self, node: Node, path: str) -> list[Node]:
         if isinstance(node, Sequence):

@@ -11,7 +11,8 @@ from typing import Final
 from conveyor.config.model import StapelImage, WerfConfig
 from conveyor.config.names import shown
 from conveyor.config.paths import clean
-from conveyor.config.raw import Report, Section, shorten
+from conveyor.config.raw import Section, shorten
+from conveyor.config.report import Report
 from conveyor.config.yaml import Mapping, YamlError, load
 
 FILE: Final = "werf-giterminism.yaml"

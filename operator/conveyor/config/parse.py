@@ -13,8 +13,9 @@ from conveyor.config.documents import Document, split
 from conveyor.config.meta import meta as read_meta
 from conveyor.config.model import Image, Meta, WerfConfig
 from conveyor.config.names import NAMELESS, Names, shown
-from conveyor.config.raw import Report, Section, describe, shorten
+from conveyor.config.raw import Section, describe, shorten
 from conveyor.config.relations import check_cycles, check_names, check_platforms
+from conveyor.config.report import Report
 from conveyor.config.stapel import stapel_images
 from conveyor.config.yaml import Mapping, Node, Scalar, Sequence, YamlError, load
 

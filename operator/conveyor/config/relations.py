@@ -8,7 +8,7 @@ from typing import Final
 
 from conveyor.config.model import Image, StapelImage
 from conveyor.config.names import NAMELESS, shown
-from conveyor.config.raw import Report
+from conveyor.config.report import Report
 
 DEFAULT_PLATFORM: Final = "linux/amd64"
 

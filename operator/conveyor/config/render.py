@@ -15,7 +15,8 @@ from conveyor.api.errors import UserError
 from conveyor.config.files import Files
 from conveyor.config.giterminism import FILE as POLICY_FILE
 from conveyor.config.giterminism import parse_policy
-from conveyor.config.raw import INVALID, shorten
+from conveyor.config.raw import shorten
+from conveyor.config.report import INVALID
 
 if TYPE_CHECKING:
     from gotpl import Environment, TemplateError

@@ -49,6 +49,15 @@ def task_json(task: Node) -> str:
     return _object(pairs)
 
 
+def task_size(node: Node) -> int:
+    """Return about how many characters the JSON text has; what aliases repeat counts each time."""
+    if isinstance(node, Scalar):
+        return len(node.text) + 2
+    if isinstance(node, Sequence):
+        return 2 + sum(task_size(item) for item in node.items)
+    return 2 + sum(len(entry.key) + 4 + task_size(entry.value) for entry in node.entries.values())
+
+
 def _left_out(entry: Entry) -> bool:
     """werf's fields of a block are left out when empty."""
     if entry.key not in _LISTS:

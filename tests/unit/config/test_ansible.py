@@ -78,6 +78,16 @@ def test_mistakes_in_blocks_are_found(where: str) -> None:
     assert f"`ansible.setup[0].{where}[0]`: the module `docker_container`" in _message(body)
 
 
+def test_a_text_that_aliases_make_long_is_refused() -> None:
+    word = "x" * 100_000
+    tasks = f"  setup:\n  - debug: {{msg: &long {word}}}\n" + "  - debug: {msg: *long}\n" * 200
+    message = _message(tasks)
+    assert message == (
+        'werf.yaml:167: image "a": more than 16000000 characters of ansible tasks,'
+        " counting what aliases repeat; put long texts into files of the repository"
+    )
+
+
 def test_the_layer_has_the_modules_of_collections(layer: ModuleType) -> None:
     of_collections = [name for names in layer.COLLECTIONS.values() for name in names.split()]
     renamed = {to.rpartition(".")[2] for to in layer.RENAMED.values()} - set(BUILTIN.split())

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from conveyor.api.errors import UserError
 from conveyor.config.model import WerfConfig
 from conveyor.config.parse import parse
-from conveyor.config.raw import MAX_SHOWN
+from conveyor.config.report import MAX_SHOWN
 
 META = "configVersion: 1\nproject: p\n---\n"
 WORDS = """
