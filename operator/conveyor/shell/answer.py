@@ -4,11 +4,8 @@ In: a session and a question. Out: the answer. Git answers and stored stages nev
 the process; what a base image is now is asked once a run; an import that nobody has exported is asked again each time.
 """
 
-import asyncio
-from collections.abc import Iterable
-from dataclasses import replace
-
 from conveyor.adapters.answers import GitAnswers
+from conveyor.adapters.asking import plan_by_asking
 from conveyor.adapters.cache import LruCache
 from conveyor.adapters.git_repo import GitRepo
 from conveyor.api.errors import UserError
@@ -25,9 +22,6 @@ from conveyor.plan.facts import (
 from conveyor.plan.model import BuildPlan
 from conveyor.plan.planner import plan
 from conveyor.shell.session import Session
-
-_ROUNDS = 200
-_AT_ONCE = 16
 
 Scope = tuple[str, str]
 
@@ -47,31 +41,11 @@ class Answers:
             UserError: From the planner, git or the registry.
         """
         keep = session.build.spec.compatibility.keep_entrypoint_with_cmd
-        for _ in range(_ROUNDS):
-            outcome = plan(config, facts, images=images, keep_entrypoint_with_cmd=keep)
-            if isinstance(outcome, BuildPlan):
-                return outcome
-            answers = await self._answer(session, outcome, run)
-            facts = replace(facts, answers={**facts.answers, **answers})
-        raise UserError(Reason.INTERNAL_ERROR, "planning did not come to an end")
-
-    async def _answer(
-        self, session: Session, questions: Iterable[Question], run: str
-    ) -> dict[Question, Answer]:
-        limit = asyncio.Semaphore(_AT_ONCE)
-        answers: dict[Question, Answer] = {}
-
-        async def one(question: Question) -> None:
-            async with limit:
-                answers[question] = await self._known_or_asked(session, question, run)
-
-        try:
-            async with asyncio.TaskGroup() as group:
-                for question in questions:
-                    group.create_task(one(question))
-        except* Exception as errors:
-            raise _first(errors) from None
-        return answers
+        return await plan_by_asking(
+            lambda known: plan(config, known, images=images, keep_entrypoint_with_cmd=keep),
+            facts,
+            lambda question: self._known_or_asked(session, question, run),
+        )
 
     async def _known_or_asked(self, session: Session, question: Question, run: str) -> Answer:
         key = (_scope(session, question, run), question)
@@ -89,15 +63,6 @@ class _Nothing:
 
 
 _NOTHING = _Nothing()
-
-
-def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The error to show: a user's mistake before an outage."""
-    flat = [
-        _first(error) if isinstance(error, BaseExceptionGroup) else error
-        for error in errors.exceptions
-    ]
-    return next((error for error in flat if isinstance(error, UserError)), flat[0])
 
 
 def _scope(session: Session, question: Question, run: str) -> Scope:
