@@ -10,6 +10,7 @@ from typing import Final
 from conveyor.cli.questions import question_json
 from conveyor.plan.blocks import STAGE as WHOLE_DOCKERFILE
 from conveyor.plan.explain import Change, Difference, StageChange
+from conveyor.plan.facts import ImportChecksum
 from conveyor.plan.model import BuildPlan, PlannedImage, PlannedImport, PlannedStage
 
 MAX_VALUE: Final = 10_000
@@ -68,11 +69,14 @@ def _stage(stage: PlannedStage) -> dict[str, object]:
 
 
 def _import(item: PlannedImport) -> dict[str, object]:
+    # The question has an id as soon as the content of the source image is known.
+    image = "" if item.import_.external else item.source
+    question = ImportChecksum(id=item.source_id, source_image=image) if item.source_id else None
     return {
         "image": item.source,
         "importId": item.import_id,
-        "id": item.source_id or None,
         "checksum": item.checksum or None,
+        "question": question_json(question) if question else None,
     }
 
 

@@ -46,7 +46,12 @@ async def plan_project(project: Project, storage: Storage, images: tuple[str, ..
 
         plan = await plan_by_asking(
             config,
-            Facts(commit=project.commit, stages=storage.by_digest()),
+            Facts(
+                commit=project.commit,
+                stages=storage.by_digest(),
+                # What is answered before it is asked may be about something that is not stored yet.
+                answers={**storage.answers},
+            ),
             ask,
             images=select_images(config, images),
         )

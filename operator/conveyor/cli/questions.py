@@ -96,7 +96,7 @@ def read_answer(question: Openable, reader: JsonReader) -> Answer:
 def _import_question(reader: JsonReader) -> ImportChecksum:
     return ImportChecksum(
         id=reader.text("id", pattern=_SHA256, wanted="64 hex digits"),
-        source_image=reader.text("image", default="", may_be_empty=True),
+        source_image=reader.text("image", may_be_empty=True),
     )
 
 

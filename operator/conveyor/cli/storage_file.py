@@ -8,7 +8,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import mkstemp
 from typing import Final
@@ -25,7 +25,6 @@ from conveyor.cli.questions import (
 )
 from conveyor.plan.facts import (
     Answer,
-    ImportChecksum,
     Question,
     StageDesc,
     StageDigest,
@@ -63,13 +62,7 @@ class Storage:
         """Return what is known; None when nothing is."""
         if isinstance(question, StageInfo):
             return self.stages.get(question.id)
-        if not isinstance(question, Openable):
-            return None
-        found = self.answers.get(question)
-        if found is None and isinstance(question, ImportChecksum):
-            # The name of the image helps people; the id says it all.
-            return self.answers.get(replace(question, source_image=""))
-        return found
+        return self.answers.get(question) if isinstance(question, Openable) else None
 
     def with_stages(self, stages: Iterable[StageDesc]) -> "Storage":
         """Return storage with these stages too."""

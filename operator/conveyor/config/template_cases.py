@@ -41,7 +41,7 @@ class Cases:
     def answer(self, template: str) -> dict[str, str]:
         """Return `{"output", "error"}`; one of them is ""."""
         try:
-            line = bare_nil(template, NAME)
+            line = bare_nil(template, self._environment.functions)
             if line is not None:
                 return {"output": "", "error": f"template: {NAME}:{line}: {MESSAGE}"}
             found = self._environment.from_string(template, name=NAME)

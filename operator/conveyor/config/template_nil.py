@@ -3,23 +3,29 @@
 In: the source of a template. Out: the line of the first such place. `nil` as an argument is fine.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import fields, is_dataclass
 
-from gotpl.parse import CommandNode, NilNode, parse_template
+from gotpl.parse.nodes import CommandNode, NilNode
+from gotpl.parse.parser import parse_template
 
 MESSAGE = "nil is not a command"
 
 
-def bare_nil(source: str, name: str) -> int | None:
+def bare_nil(source: str, functions: Collection[str]) -> int | None:
     """Return the 1-based line of the first bare nil, None when there is none.
+
+    Args:
+        source: The template.
+        functions: The functions it may call.
 
     Raises:
         TemplateSyntaxError: The source is no template.
     """
     if "nil" not in source:
         return None
-    starts = [node.start for node in _nodes(parse_template(source, name=name)) if _is_bare(node)]
+    root = parse_template(source, functions=functions)
+    starts = [node.start for node in _nodes(root) if _is_bare(node)]
     return source.count("\n", 0, min(starts)) + 1 if starts else None
 
 
