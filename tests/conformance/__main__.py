@@ -26,9 +26,10 @@ ENOUGH_CASES = 300
 def run(name: str) -> str:
     """Replay a vector; returns "" when it is equal, else the first line of what is wrong."""
     with TemporaryDirectory(prefix="conveyor-vector-") as directory:
+        # Failures of pytest are no Exceptions.
         try:
             asyncio.run(check(name, Path(directory)))
-        except BaseException as error:  # noqa: BLE001 - pytest's own failures are no Exceptions
+        except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 raise
             return (str(error).splitlines() or [type(error).__name__])[0][:100]

@@ -5,8 +5,10 @@ and what is remembered is the caller's business.
 """
 
 import asyncio
+from collections import ChainMap
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
+from typing import cast
 
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
@@ -23,15 +25,22 @@ Ask = Callable[[Question], Awaitable[Answer]]
 async def plan_by_asking(plan: Plan, facts: Facts, ask: Ask) -> BuildPlan:
     """Ask and plan until nothing is left to ask.
 
+    Args:
+        config: The config.
+        facts: What is known; what its `answers` know already costs no round.
+        ask: Answers one question.
+        images: Wanted image names; () for all.
+
     Raises:
         UserError: From the planner or from `ask`.
     """
+    found: dict[Question, Answer] = {}
+    facts = replace(facts, answers=ChainMap(found, cast("dict[Question, Answer]", facts.answers)))
     for _ in range(ROUNDS):
         outcome = plan(facts)
         if isinstance(outcome, BuildPlan):
             return outcome
-        answers = await _answers(outcome, ask)
-        facts = replace(facts, answers={**facts.answers, **answers})
+        found |= await _answers(outcome, ask)
     raise UserError(Reason.INTERNAL_ERROR, "planning did not come to an end")
 
 

@@ -16,9 +16,10 @@ import click
 
 from conveyor.cli.options import debug_option, project_of, project_options
 from conveyor.cli.plan_json import explanation_json, plan_json
-from conveyor.cli.plan_text import explanation_lines, open_questions, plan_lines
+from conveyor.cli.plan_text import explanation_lines, plan_lines
 from conveyor.cli.planning import Planned, plan_project
 from conveyor.cli.project import Project, ProjectOptions
+from conveyor.cli.questions import open_questions
 from conveyor.cli.storage_file import Storage, read_storage, write_storage
 from conveyor.plan.assume import assume_built
 from conveyor.plan.explain import StageChange, explain

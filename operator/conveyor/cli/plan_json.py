@@ -7,10 +7,9 @@ no images of their own here: they stand in `blocks` of their image.
 from collections.abc import Sequence
 from typing import Final
 
-from conveyor.cli.questions import question_json
+from conveyor.cli.questions import import_question, open_questions, question_json
 from conveyor.plan.blocks import STAGE as WHOLE_DOCKERFILE
 from conveyor.plan.explain import Change, Difference, StageChange
-from conveyor.plan.facts import ImportChecksum
 from conveyor.plan.model import BuildPlan, PlannedImage, PlannedImport, PlannedStage
 
 MAX_VALUE: Final = 10_000
@@ -23,6 +22,7 @@ def plan_json(commit: str, plan: BuildPlan) -> dict[str, object]:
         "project": plan.project,
         "sets": [list(names) for names in plan.sets],
         "images": [_image(image, plan) for image in plan.images if not is_block(image)],
+        "questions": [question_json(question) for question in open_questions(plan)],
     }
 
 
@@ -69,9 +69,7 @@ def _stage(stage: PlannedStage) -> dict[str, object]:
 
 
 def _import(item: PlannedImport) -> dict[str, object]:
-    # The question has an id as soon as the content of the source image is known.
-    image = "" if item.import_.external else item.source
-    question = ImportChecksum(id=item.source_id, source_image=image) if item.source_id else None
+    question = import_question(item)
     return {
         "image": item.source,
         "importId": item.import_id,

@@ -9,9 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from conveyor.cli.plan_json import blocks_of, is_block
-from conveyor.cli.questions import question_json, question_text
+from conveyor.cli.questions import open_questions, question_json, question_text
 from conveyor.plan.explain import Change, Difference, StageChange
-from conveyor.plan.facts import Question
 from conveyor.plan.model import BuildPlan, PlannedImage, PlannedStage, StageState
 
 Changes = Mapping[tuple[str, str], StageChange]
@@ -122,12 +121,6 @@ def _questions(plan: BuildPlan) -> Iterator[str]:
     yield "Open questions, to be answered under `answers` in the file of --stages (docs/cli.md):"
     for question in questions:
         yield f"  {json.dumps(question_json(question), ensure_ascii=False)}"
-
-
-def open_questions(plan: BuildPlan) -> list[Question]:
-    """Return what stages of a plan wait for, each question once."""
-    stages = (stage for image in plan.images for stage in image.stages)
-    return list(dict.fromkeys(stage.question for stage in stages if stage.question))
 
 
 def _paint(text: str, code: str, *, colour: bool) -> str:

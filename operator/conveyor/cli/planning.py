@@ -49,8 +49,8 @@ async def plan_project(project: Project, storage: Storage, images: tuple[str, ..
             Facts(
                 commit=project.commit,
                 stages=storage.by_digest(),
-                # What is answered before it is asked may be about something that is not stored yet.
-                answers={**storage.answers},
+                # What is known already need not be asked for, and may be about something not stored yet.
+                answers=storage.known(),
             ),
             ask,
             images=select_images(config, images),

@@ -18,6 +18,7 @@ from conveyor.plan.facts import (
     ImportRecord,
     Question,
 )
+from conveyor.plan.model import BuildPlan, PlannedImport, StageState
 
 _MD5: Final = re.compile(r"[0-9a-f]{32}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -34,6 +35,24 @@ class _Kind:
     keys: tuple[str, ...]
     question: Callable[[JsonReader], Openable]
     answer: Callable[[JsonReader], Answer]
+
+
+def open_questions(plan: BuildPlan) -> list[Question]:
+    """Return all that stages of a plan wait for, each question once."""
+    found: dict[Question, None] = {}
+    for stage in (stage for image in plan.images for stage in image.stages):
+        if stage.state is StageState.UNKNOWN:
+            missing = (import_question(item) for item in stage.work.imports if not item.checksum)
+            found |= dict.fromkeys(question for question in missing if question)
+        if stage.question:
+            found[stage.question] = None
+    return list(found)
+
+
+def import_question(item: PlannedImport) -> ImportChecksum | None:
+    """Return the question for an import's checksum; None while the content of its source image is not known."""
+    image = "" if item.import_.external else item.source
+    return ImportChecksum(id=item.source_id, source_image=image) if item.source_id else None
 
 
 def question_json(question: Question) -> dict[str, str]:

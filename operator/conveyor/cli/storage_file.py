@@ -17,7 +17,6 @@ from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
 from conveyor.cli.json_reader import JsonReader
 from conveyor.cli.questions import (
-    Openable,
     answer_json,
     question_json,
     read_answer,
@@ -49,7 +48,7 @@ class Storage:
     """
 
     stages: Mapping[StageID, StageDesc] = field(default_factory=dict)
-    answers: Mapping[Openable, Answer] = field(default_factory=dict)
+    answers: Mapping[Question, Answer] = field(default_factory=dict)
 
     def by_digest(self) -> dict[StageDigest, tuple[int, ...]]:
         """Return the timestamps of every digest, ascending."""
@@ -62,7 +61,13 @@ class Storage:
         """Return what is known; None when nothing is."""
         if isinstance(question, StageInfo):
             return self.stages.get(question.id)
-        return self.answers.get(question) if isinstance(question, Openable) else None
+        return self.answers.get(question)
+
+    def known(self) -> dict[Question, Answer]:
+        """Return all answers at once."""
+        known = dict(self.answers)
+        known.update((StageInfo(id=stage_id), stage) for stage_id, stage in self.stages.items())
+        return known
 
     def with_stages(self, stages: Iterable[StageDesc]) -> "Storage":
         """Return storage with these stages too."""
@@ -153,7 +158,7 @@ def _storage(root: JsonReader) -> Storage:
         if stage.id.digest and stage.id in stages:
             reader.problem(f"{stage.id} is in the file twice", key="id")
         stages[stage.id] = stage
-    answers: dict[Openable, Answer] = {}
+    answers: dict[Question, Answer] = {}
     for reader in root.each("answers"):
         reader.only("question", "answer")
         question = read_question(reader.inner("question"))

@@ -4,6 +4,9 @@ In: a session and a question. Out: the answer. Git answers and stored stages nev
 the process; what a base image is now is asked once a run; an import that nobody has exported is asked again each time.
 """
 
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+
 from conveyor.adapters.answers import GitAnswers
 from conveyor.adapters.asking import plan_by_asking
 from conveyor.adapters.cache import LruCache
@@ -41,9 +44,12 @@ class Answers:
             UserError: From the planner, git or the registry.
         """
         keep = session.build.spec.compatibility.keep_entrypoint_with_cmd
+        known = _Remembered(
+            self._known, lambda question: (_scope(session, question, run), question)
+        )
         return await plan_by_asking(
-            lambda known: plan(config, known, images=images, keep_entrypoint_with_cmd=keep),
-            facts,
+            lambda told: plan(config, told, images=images, keep_entrypoint_with_cmd=keep),
+            replace(facts, answers=known),
             lambda question: self._known_or_asked(session, question, run),
         )
 
@@ -63,6 +69,33 @@ class _Nothing:
 
 
 _NOTHING = _Nothing()
+
+
+class _Remembered(Mapping[Question, Answer]):
+    """Answers of before, looked up only: planning with them at hand saves most rounds of asking."""
+
+    def __init__(
+        self,
+        known: LruCache[tuple[Scope, Question], Answer | _Nothing],
+        key: Callable[[Question], tuple[Scope, Question]],
+    ) -> None:
+        self._known = known
+        self._key = key
+
+    def __getitem__(self, question: Question) -> Answer:
+        # The planner counts an import's checksum as known only when it asked: while its source is stored.
+        asks = isinstance(question, ImportChecksum)
+        found = None if asks else self._known.get(self._key(question))
+        if found is None:
+            raise KeyError(question)
+        return None if isinstance(found, _Nothing) else found
+
+    def __iter__(self) -> Iterator[Question]:
+        """Nobody goes through all answers."""
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
 
 
 def _scope(session: Session, question: Question, run: str) -> Scope:
