@@ -15,14 +15,15 @@ class JsonReader:
     def __init__(self, value: object, place: str, problems: list[str]) -> None:
         self.place = place
         self.problems = problems
-        self._fields: Mapping[str, object] = {}
-        if isinstance(value, dict):
-            self._fields = value
-        else:
+        self._fields: Mapping[str, object] = value if isinstance(value, dict) else {}
+        self._broken = not isinstance(value, dict)
+        if self._broken:
             problems.append(f"{place or 'the file'} has to be an object, not {_kind(value)}")
 
     def problem(self, message: str, *, key: str = "") -> None:
-        """Tell a problem with the object or with one of its keys."""
+        """Tell a problem with the object or with one of its keys; what is no object has told its only one."""
+        if self._broken:
+            return
         place = self._place(key) if key else self.place
         self.problems.append(f"{place}: {message}" if place else message)
 

@@ -149,7 +149,8 @@ def _no_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _storage(root: JsonReader) -> Storage:
-    if not root.problems and root.number("version") != VERSION:
+    version = root.number("version")
+    if version != VERSION and not root.problems:
         root.problem(f"has to be {VERSION}; this conveyor knows no other format", key="version")
     root.only("version", "stages", "answers")
     stages: dict[StageID, StageDesc] = {}
