@@ -26,10 +26,9 @@ async def plan_by_asking(plan: Plan, facts: Facts, ask: Ask) -> BuildPlan:
     """Ask and plan until nothing is left to ask.
 
     Args:
-        config: The config.
+        plan: `conveyor.plan.planner.plan` of a config.
         facts: What is known; what its `answers` know already costs no round.
         ask: Answers one question.
-        images: Wanted image names; () for all.
 
     Raises:
         UserError: From the planner or from `ask`.

@@ -14,6 +14,7 @@ from conveyor.config.image_selection import select_images
 from conveyor.config.scope import check_scope
 from conveyor.plan.facts import Answer, Facts, Question
 from conveyor.plan.model import BuildPlan
+from conveyor.plan.planner import plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +45,9 @@ async def plan_project(project: Project, storage: Storage, images: tuple[str, ..
                 return await git.answer(question)
             return storage.answer(question)
 
-        plan = await plan_by_asking(
-            config,
+        selected = select_images(config, images)
+        found = await plan_by_asking(
+            lambda told: plan(config, told, images=selected),
             Facts(
                 commit=project.commit,
                 stages=storage.by_digest(),
@@ -53,10 +55,9 @@ async def plan_project(project: Project, storage: Storage, images: tuple[str, ..
                 answers=storage.known(),
             ),
             ask,
-            images=select_images(config, images),
         )
     try:
         check_scope(config)
     except UserError as error:
-        return Planned(commit=project.commit, plan=plan, warnings=tuple(str(error).splitlines()))
-    return Planned(commit=project.commit, plan=plan)
+        return Planned(commit=project.commit, plan=found, warnings=tuple(str(error).splitlines()))
+    return Planned(commit=project.commit, plan=found)

@@ -4,9 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from conveyor.adapters import asking
+from conveyor.api.spec import Compatibility
 from conveyor.config.parse import parse
 from conveyor.plan.facts import Facts, StageDesc
+from conveyor.shell import answer
 from conveyor.shell.answer import Answers
 
 CONFIG = parse(
@@ -52,20 +53,22 @@ class Storage:
 @pytest.fixture
 def session():
     source = SimpleNamespace(git=SimpleNamespace(url="https://git.example.com/x"))
-    spec = SimpleNamespace(repo="registry.example.com/x", source=source)
+    spec = SimpleNamespace(
+        repo="registry.example.com/x", source=source, compatibility=Compatibility()
+    )
     return SimpleNamespace(build=SimpleNamespace(spec=spec), git=Git(), storage=Storage())
 
 
 @pytest.fixture
 def rounds(monkeypatch):
     found = []
-    plan = asking.plan
+    plan = answer.plan
 
     def counted(*args, **kwargs):
         found.append(args)
         return plan(*args, **kwargs)
 
-    monkeypatch.setattr(asking, "plan", counted)
+    monkeypatch.setattr(answer, "plan", counted)
     return found
 
 
