@@ -55,7 +55,7 @@ async def _answers(questions: Iterable[Question], ask: Ask) -> dict[Question, An
         async with asyncio.TaskGroup() as group:
             for question in questions:
                 group.create_task(one(question))
-    except* Exception as errors:
+    except BaseExceptionGroup as errors:  # what except* raises, Python 3.11.2 puts into a group
         raise _first(errors) from None
     return answers
 

@@ -74,6 +74,10 @@ def run(args: list[str]) -> int:
     except UserError as error:
         click.echo(f"Error: {_printable(error)}", err=True)
         return 2
+    except BrokenPipeError:
+        # Whoever read us has enough: nothing is left to be written, not even while the process ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except Exception as error:
         return _unexpected(error, debug=state["debug"])
     return code if isinstance(code, int) else 0

@@ -118,7 +118,7 @@ def plan_command(**given: Any) -> None:
     asked = _Asked(
         project=project_of(
             given,
-            platforms=tuple(given["platforms"]),
+            platforms=tuple(name for text in given["platforms"] for name in text.split(",")),
             remotes=_remotes(given["remotes"]),
         ),
         images=tuple("" if name == "~" else name for name in given["images"]),

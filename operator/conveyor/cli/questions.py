@@ -6,7 +6,7 @@ sentence, or the question and its answer. Git answers all other questions; a fil
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
 from conveyor.cli.json_reader import JsonReader
@@ -56,32 +56,26 @@ def import_question(item: PlannedImport) -> ImportChecksum | None:
 
 
 def question_json(question: Question) -> dict[str, str]:
-    """Return a question as it is written in files.
-
-    Raises:
-        TypeError: It is one that git answers, and never open in a plan.
-    """
+    """Return a question as it is written in files."""
     match question:
         case ImportChecksum():
-            fields = {"id": question.id, "image": question.source_image}
-        case BaseImageInfo():
-            fields = {"reference": question.reference, "platform": question.platform}
+            told = {"id": question.id, "image": question.source_image}
         case _:
-            raise TypeError(f"not a question for a file: {question}")
-    return {"kind": type(question).__name__, **fields}
+            told = {field.name: str(getattr(question, field.name)) for field in fields(question)}
+    return {"kind": type(question).__name__, **told}
 
 
 def answer_json(answer: Answer) -> dict[str, object] | None:
     """Return an answer as it is written in files; empty fields are left out."""
-    fields: dict[str, object]
+    told: dict[str, object]
     match answer:
         case ImportRecord():
-            fields = {"checksum": answer.checksum, "sourceStage": answer.source_stage_id}
+            told = {"checksum": answer.checksum, "sourceStage": answer.source_stage_id}
         case BaseImage():
-            fields = {"id": answer.id, "digest": answer.digest, "config": answer.config}
+            told = {"id": answer.id, "digest": answer.digest, "config": answer.config}
         case _:
             raise TypeError(f"not an answer for a file: {answer}")
-    return {key: value for key, value in fields.items() if value}
+    return {key: value for key, value in told.items() if value}
 
 
 def question_text(question: Question) -> str:
@@ -94,7 +88,7 @@ def question_text(question: Question) -> str:
         case BaseImageInfo():
             return f"what is {question.reference} ({question.platform}) now: its id and config?"
         case _:
-            raise TypeError(f"not a question for a file: {question}")
+            return f"what is the answer to {question}?"
 
 
 def read_question(reader: JsonReader) -> Openable | None:

@@ -1,5 +1,8 @@
 """Exit codes and what is said on stderr."""
 
+import subprocess
+import sys
+
 import pytest
 
 from conveyor.api.errors import NotYet, UserError
@@ -62,3 +65,17 @@ def test_the_commands_are_listed(capfd):
     out = capfd.readouterr().out
     for line in ("plan ", "render ", "watch ", "crd "):
         assert f"\n  {line}" in out
+
+
+def test_a_reader_that_has_enough_is_no_defect(repo):
+    body = "".join(f"---\nimage: i{n}\nfrom: debian:12\n" for n in range(400))
+    repo.commit({"werf.yaml": "project: p\nconfigVersion: 1\n" + body})
+    process = subprocess.Popen(  # noqa: S603
+        [sys.executable, "-m", "conveyor", "plan", "--git", str(repo.path), "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    with process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1

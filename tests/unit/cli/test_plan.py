@@ -214,6 +214,9 @@ def test_the_platform_is_part_of_digests(repo, conveyor):
     assert image["platform"] == "linux/arm64"
     digest = "88970e8ae133a58fdd339ae79a46677657d2a6db8c35e20d70ecb914"
     assert image["stages"][0]["digest"] == digest
+    several = conveyor("plan", "--platform", "linux/amd64,linux/arm64")
+    assert several.code == 2
+    assert "several platforms (linux/amd64, linux/arm64)" in several.err
 
 
 def test_what_cannot_be_built_yet_is_planned_with_a_warning(repo, conveyor):
