@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from conveyor.api.errors import UserError
 from conveyor.cli.options import debug_option, project_of, project_options
 from conveyor.cli.plan_json import explanation_json, plan_json
 from conveyor.cli.plan_text import explanation_lines, plan_lines
@@ -152,12 +153,20 @@ async def _plan(asked: _Asked, storage: Storage) -> tuple[Planned, tuple[StageCh
     if not asked.explain:
         project = await Project.open(asked.project)
         return await plan_project(project, storage, asked.images), ()
-    project = await Project.open(replace(asked.project, commit=asked.explain))
-    before = await plan_project(project, storage, asked.images)
+    before = await _before(asked, storage)
     built = storage.with_stages(assume_built(before.plan, timestamp=_next_time(storage)))
     project = await Project.open(asked.project)
     planned = await plan_project(project, built, asked.images)
     return planned, explain(before.plan, planned.plan)
+
+
+async def _before(asked: _Asked, storage: Storage) -> Planned:
+    """Plan the commit that is compared with; what is wrong there is told as such."""
+    try:
+        project = await Project.open(replace(asked.project, commit=asked.explain))
+        return await plan_project(project, storage, asked.images)
+    except UserError as error:
+        raise UserError(error.reason, f"at {asked.explain}: {error.message}") from None
 
 
 def _assume_built(path: Path, storage: Storage, planned: Planned) -> None:

@@ -120,3 +120,11 @@ def test_a_digest_that_waits_is_not_compared(repo, conveyor):
     repo.commit({"werf.yaml": CONFIG.replace("[make]", "[make all]") + imports})
     lines = told(conveyor("plan", "--explain", "v1"))
     assert lines["site/setup"] == ["not comparable: a digest waits for an answer"]
+
+
+def test_what_is_wrong_at_the_other_commit_is_told_as_such(repo, conveyor):
+    repo.commit({"werf.yaml": META + "image: app\nfroom: x\n"}, tag="v1")
+    repo.commit({"werf.yaml": CONFIG, "src/package.json": "1"})
+    result = conveyor("plan", "--explain", "v1")
+    assert result.code == 2
+    assert result.err.startswith("Error: at v1: werf.yaml:4: ")
