@@ -33,6 +33,10 @@ unit: venv
 .PHONY: check
 check: lint unit ## Inner loop: lint, types, import contracts, unit tests; no cluster
 
+.PHONY: conformance
+conformance: venv ## Table of the digest vectors of the real werf, and of template cases
+	@PYTHONPATH=operator $(BIN)/python tests/conformance
+
 .PHONY: cluster
 cluster: ## A real kind cluster with registry and git server (NODES=n workers)
 	@python3 hack/cluster.py up --nodes $(NODES)

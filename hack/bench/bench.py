@@ -18,7 +18,15 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import machine, rows_capture, rows_dockerfile, rows_kubernetes, rows_plan, rows_stages
+from bench import (
+    machine,
+    rows_capture,
+    rows_commit,
+    rows_dockerfile,
+    rows_kubernetes,
+    rows_plan,
+    rows_stages,
+)
 from bench.lab import BenchError, Lab, Stay
 from bench.operator import Meter
 from bench.table import HEAD, Row, markdown
@@ -83,6 +91,10 @@ async def _plan(_: Lab, runs: int, report: Report) -> None:
     report.add(await asyncio.to_thread(rows_plan.rows, runs))
 
 
+async def _commit(_: Lab, runs: int, report: Report) -> None:
+    report.add(await asyncio.to_thread(rows_commit.rows, runs))
+
+
 async def _capture(lab: Lab, runs: int, report: Report) -> None:
     report.add(await asyncio.to_thread(rows_capture.rows, lab, runs))
 
@@ -94,6 +106,7 @@ PARTS: dict[str, Callable[[Lab, int, Report], Awaitable[None]]] = {
     "cached": _cached,
     "dockerfile": _dockerfile,
     "plan": _plan,
+    "commit": _commit,
     "capture": _capture,
 }
 

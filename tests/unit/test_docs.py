@@ -11,6 +11,9 @@ from prometheus_client.metrics import MetricWrapperBase
 from conveyor.api.names import Reason
 from conveyor.builder import courier_errors, failure
 from conveyor.builder.steps import _OPERATIONS
+from conveyor.cli.plan import plan_command
+from conveyor.cli.render import render_command
+from conveyor.config import docker_instructions, dockerfile_image, mappings, meta, stapel
 from conveyor.jobs import result
 from conveyor.shell import settings, telemetry
 
@@ -122,3 +125,45 @@ def test_links_lead_somewhere(page: Path) -> None:
         target = (page.parent / path).resolve() if path else page
         assert target.exists(), link
         assert not anchor or anchor in anchors(target), link
+
+
+COMPATIBILITY = (DOCS / "compatibility.md").read_text()
+
+
+def compatibility_keys(title: str) -> set[str]:
+    """All words in backticks of the first cells below a heading."""
+    rows = re.findall(r"^\| (.*?) \|", section(COMPATIBILITY, title), re.MULTILINE)
+    return {word for row in rows for word in re.findall(r"`([^`]+)`", row)}
+
+
+@pytest.mark.parametrize(
+    ("title", "keys"),
+    [
+        ("Stapel images and artifacts", stapel._KEYS),
+        ("Dockerfile images", dockerfile_image._KEYS),
+        ("docker", docker_instructions._KEYS),
+        (
+            "import",
+            [*mappings.EXPORT_KEYS, "image", "from", "artifact", "before", "after", "stage"],
+        ),
+        ("git", [*mappings.EXPORT_KEYS, *mappings._REMOTE_KEYS, "url", "basicAuth"]),
+        ("Meta section", [*meta._KEYS[:2], *meta._KEYS[3:]]),
+        ("Meta section", [f"build.{key}" for key in meta._BUILD_KEYS]),
+    ],
+)
+def test_every_directive_is_in_the_table(title: str, keys: list[str]) -> None:
+    assert set(keys) - compatibility_keys(title) == set()
+
+
+def test_every_template_case_that_differs_is_listed() -> None:
+    told = json.loads((ROOT / "tests/data/gotemplate-differences.json").read_text())
+    text = section(COMPATIBILITY, "Template cases that differ")
+    listed = {row.replace("\\|", "|") for row in re.findall(r"^\| `(.*?)` \| ", text, re.MULTILINE)}
+    assert listed == {*told["werf"], *told["gotpl"]}
+
+
+def test_every_option_of_the_command_line_is_described() -> None:
+    text = (DOCS / "cli.md").read_text()
+    for command in (plan_command, render_command):
+        for option in (name for param in command.params for name in param.opts):
+            assert f"`{option}" in text or f" {option}" in text, option

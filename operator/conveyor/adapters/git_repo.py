@@ -147,6 +147,8 @@ class GitRepo:
         self, from_commit: str, to_commit: str, path_filter: PathFilter, to: str
     ) -> Patch:
         """Return what changed in a mapping: the exact text that werf hashes, and the size that werf counts."""
+        if await self._same(from_commit, to_commit, path_filter.base):
+            return Patch(text="", size=0, empty=True)
         kind = await self.path_kind(to_commit, path_filter.base)
         renamed = to.rpartition("/")[2] if kind == "file" else ""
         commits = (check_id(from_commit), check_id(to_commit))
@@ -158,6 +160,11 @@ class GitRepo:
         if full.paths:
             await self._diff(text, commits)
         return Patch(text=text.text, size=full.size, empty=not full.paths, truncated=text.truncated)
+
+    async def _same(self, from_commit: str, to_commit: str, path: str) -> bool:
+        """Whether both commits have the same object at a path: most mappings of a project, most of the time."""
+        before, now = await self.tree(from_commit), await self.tree(to_commit)
+        return before.entry(path) == now.entry(path)
 
     async def tree(self, commit: str) -> GitTree:
         """Return a commit's tree; the last few are kept."""

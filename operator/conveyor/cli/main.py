@@ -5,11 +5,14 @@ In: arguments. Out: exit code 0 fine, 2 the user's error (message on stderr), 1 
 
 import os
 import sys
+import traceback
 
 import click
 
 from conveyor import __version__
-from conveyor.api.errors import UserError
+from conveyor.api.errors import NotYet, UserError
+from conveyor.cli.plan import plan_command
+from conveyor.cli.render import render_command
 from conveyor.shell.settings import Settings
 
 
@@ -19,6 +22,7 @@ def cli() -> None:
     """Build container images stage by stage on Kubernetes, the way werf does.
 
     Most people need no command line: kubectl apply an ImageBuild, and kubectl get ib.
+    `render` and `plan` say what a commit means, without any cluster.
     """
 
 
@@ -53,18 +57,51 @@ def print_crd() -> None:
     click.echo(render_crd(), nl=False)
 
 
-def main() -> None:
-    """Entry point of the script."""
+cli.add_command(plan_command)
+cli.add_command(render_command)
+
+
+def run(args: list[str]) -> int:
+    """Run a command; returns the exit code, told on stderr what it is about."""
+    state = {"debug": False}
     try:
-        cli(standalone_mode=False)
+        code = cli.main(args=args, prog_name="conveyor", obj=state, standalone_mode=False)
     except click.exceptions.Abort:
-        sys.exit(130)
+        return 130
     except click.ClickException as error:
         error.show()
-        sys.exit(2)
+        return 2
     except UserError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(2)
+        click.echo(f"Error: {_printable(error)}", err=True)
+        return 2
+    except BrokenPipeError:
+        # Whoever read us has enough: nothing is left to be written, not even while the process ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        return _unexpected(error, debug=state["debug"])
+    return code if isinstance(code, int) else 0
+
+
+def _unexpected(error: Exception, *, debug: bool) -> int:
+    if debug:
+        traceback.print_exception(error)
+        return 1
+    if isinstance(error, NotYet):
+        click.echo(f"Error: {_printable(error)}; try again", err=True)
+        return 1
+    what = " ".join(f"{type(error).__name__}: {_printable(error)}".split())
+    click.echo(f"Error: {what[:500]} (unexpected; --debug shows the traceback)", err=True)
+    return 1
+
+
+def _printable(error: Exception) -> str:
+    return str(error).encode("utf-8", "backslashreplace").decode()
+
+
+def main() -> None:
+    """Entry point of the script."""
+    sys.exit(run(sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -229,6 +229,9 @@ def _scope(source: Source, block: Block, base: Base, progress: Progress) -> Scop
     progress.roots[block.index] = source.base(block)
     question = BaseImageInfo(reference=source.base(block), platform=source.platform)
     answer = progress.facts.answers.get(question)
+    if question in progress.facts.answers and answer is None:
+        # Nobody can tell. Steps are then planned as on an empty environment; the digest does not depend on it.
+        return Scope.of_image(())
     if not isinstance(answer, BaseImage):
         return Scope.of_image(None)
     _refuse(source, block, _texts(answer.config.get("OnBuild")))

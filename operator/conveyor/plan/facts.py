@@ -75,7 +75,10 @@ class StageInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaseImageInfo:
-    """What is the external image `reference` now, for `platform`? Answer: BaseImage."""
+    """What is the external image `reference` now, for `platform`? Answer: BaseImage.
+
+    None means that nobody can tell, as in a plan without a registry: a stage whose digest needs it is Unknown.
+    """
 
     reference: str
     platform: str

@@ -8,13 +8,21 @@ returned when no question is open.
 
 from typing import TypeVar
 
-from conveyor.plan.facts import Answer, Facts, Question
+from conveyor.plan.facts import Answer, BaseImageInfo, Facts, Question
 
 T = TypeVar("T")
 
 
 class Waiting(Exception):  # noqa: N818 - control flow inside the planner, not an error
     """An image cannot be planned further before an open question is answered."""
+
+
+class Unknowable(Exception):  # noqa: N818 - control flow inside the planner, not an error
+    """Nobody can answer now; the stage that needs the answer is Unknown and waits for `question`."""
+
+    def __init__(self, question: Question) -> None:
+        super().__init__(question)
+        self.question = question
 
 
 class Inquiry:
@@ -32,9 +40,12 @@ class Inquiry:
 
         Raises:
             Waiting: Nobody has answered yet.
+            Unknowable: Nobody knows what this base image is.
             TypeError: The shell answered with something else (a defect).
         """
         answer = self.known(question)
+        if answer is None and isinstance(question, BaseImageInfo):
+            raise Unknowable(question)
         if not isinstance(answer, kind):
             raise TypeError(f"{question} was answered with {type(answer).__name__}")
         return answer

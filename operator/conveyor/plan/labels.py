@@ -10,6 +10,7 @@ The labels of the parent stage are inherited: the publisher copies them first. A
 with `;`; the publisher joins them to the inherited ones of the same name.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 
 from conveyor.config.model import Mount
@@ -22,6 +23,8 @@ CONTENT_DIGEST = "werf-stage-content-digest"
 PROJECT_COMMIT = "werf-project-repo-commit"
 PARENT_STAGE_ID = "werf.io/parent-stage-id"
 VERSION = "werf-version"
+
+_COMMIT_LABEL = re.compile(r"werf-git-([0-9a-f]+)-commit")
 
 
 def commit_label(paramshash: str) -> str:
@@ -74,6 +77,12 @@ def commit_of(labels: Mapping[str, str], paramshash: str) -> str:
         f"werf-git-{paramshash}-virtual-merge-from-commit" if merged else commit_label(paramshash)
     )
     return labels.get(name, "")
+
+
+def carried_commits(labels: Mapping[str, str]) -> list[str]:
+    """Return the commits that a stage carries, one for each git mapping."""
+    hashes = (_COMMIT_LABEL.fullmatch(name) for name in labels)
+    return [commit_of(labels, found[1]) for found in hashes if found]
 
 
 def _mount_label(mount: Mount) -> str:

@@ -14,7 +14,7 @@ from conveyor.plan.dependency_values import FoundValues, find_values
 from conveyor.plan.facts import Patch, Question
 from conveyor.plan.image_spec import add_image_spec
 from conveyor.plan.imports import Found, find_imports
-from conveyor.plan.inquiry import Inquiry
+from conveyor.plan.inquiry import Inquiry, Unknowable
 from conveyor.plan.mappings import MappingCommit, patch_of, patch_text
 from conveyor.plan.model import (
     Component,
@@ -114,6 +114,12 @@ class _Walk:
         self.chain.add(name, depends, work, git=is_git_stage(self.image, name))
 
     def _dependencies(self, name: StageName, work: StageWork) -> Component | Question:
+        try:
+            return self._known_dependencies(name, work)
+        except Unknowable as unknowable:
+            return unknowable.question
+
+    def _known_dependencies(self, name: StageName, work: StageWork) -> Component | Question:
         image, mappings, inquiry = self.image, self.chain.mappings, self.around.inquiry
         if name == "from":
             return self._from()

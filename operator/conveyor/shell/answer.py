@@ -4,11 +4,11 @@ In: a session and a question. Out: the answer. Git answers and stored stages nev
 the process; what a base image is now is asked once a run; an import that nobody has exported is asked again each time.
 """
 
-import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from conveyor.adapters.answers import GitAnswers
+from conveyor.adapters.asking import plan_by_asking
 from conveyor.adapters.cache import LruCache
 from conveyor.adapters.git_repo import GitRepo
 from conveyor.api.errors import UserError
@@ -25,9 +25,6 @@ from conveyor.plan.facts import (
 from conveyor.plan.model import BuildPlan
 from conveyor.plan.planner import plan
 from conveyor.shell.session import Session
-
-_ROUNDS = 200
-_AT_ONCE = 16
 
 Scope = tuple[str, str]
 
@@ -47,31 +44,14 @@ class Answers:
             UserError: From the planner, git or the registry.
         """
         keep = session.build.spec.compatibility.keep_entrypoint_with_cmd
-        for _ in range(_ROUNDS):
-            outcome = plan(config, facts, images=images, keep_entrypoint_with_cmd=keep)
-            if isinstance(outcome, BuildPlan):
-                return outcome
-            answers = await self._answer(session, outcome, run)
-            facts = replace(facts, answers={**facts.answers, **answers})
-        raise UserError(Reason.INTERNAL_ERROR, "planning did not come to an end")
-
-    async def _answer(
-        self, session: Session, questions: Iterable[Question], run: str
-    ) -> dict[Question, Answer]:
-        limit = asyncio.Semaphore(_AT_ONCE)
-        answers: dict[Question, Answer] = {}
-
-        async def one(question: Question) -> None:
-            async with limit:
-                answers[question] = await self._known_or_asked(session, question, run)
-
-        try:
-            async with asyncio.TaskGroup() as group:
-                for question in questions:
-                    group.create_task(one(question))
-        except* Exception as errors:
-            raise _first(errors) from None
-        return answers
+        known = _Remembered(
+            self._known, lambda question: (_scope(session, question, run), question)
+        )
+        return await plan_by_asking(
+            lambda told: plan(config, told, images=images, keep_entrypoint_with_cmd=keep),
+            replace(facts, answers=known),
+            lambda question: self._known_or_asked(session, question, run),
+        )
 
     async def _known_or_asked(self, session: Session, question: Question, run: str) -> Answer:
         key = (_scope(session, question, run), question)
@@ -91,13 +71,31 @@ class _Nothing:
 _NOTHING = _Nothing()
 
 
-def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The error to show: a user's mistake before an outage."""
-    flat = [
-        _first(error) if isinstance(error, BaseExceptionGroup) else error
-        for error in errors.exceptions
-    ]
-    return next((error for error in flat if isinstance(error, UserError)), flat[0])
+class _Remembered(Mapping[Question, Answer]):
+    """Answers of before, looked up only: planning with them at hand saves most rounds of asking."""
+
+    def __init__(
+        self,
+        known: LruCache[tuple[Scope, Question], Answer | _Nothing],
+        key: Callable[[Question], tuple[Scope, Question]],
+    ) -> None:
+        self._known = known
+        self._key = key
+
+    def __getitem__(self, question: Question) -> Answer:
+        # The planner counts an import's checksum as known only when it asked: while its source is stored.
+        asks = isinstance(question, ImportChecksum)
+        found = None if asks else self._known.get(self._key(question))
+        if found is None:
+            raise KeyError(question)
+        return None if isinstance(found, _Nothing) else found
+
+    def __iter__(self) -> Iterator[Question]:
+        """Nobody goes through all answers."""
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
 
 
 def _scope(session: Session, question: Question, run: str) -> Scope:

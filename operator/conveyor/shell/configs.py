@@ -4,30 +4,26 @@ In: a session and the commit. Out: `WerfConfig`, rendered and parsed once for ea
 change is remembered. The commit is the only source of files: there is no work tree that could be dirty.
 """
 
-import asyncio
 import hashlib
 import json
 import time
 from collections.abc import Mapping
 
 from conveyor.adapters.cache import LruCache
+from conveyor.adapters.configs import NAMES, ConfigSource, config_name
 from conveyor.adapters.git_files import GitFiles
 from conveyor.adapters.renderer import Renderer
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
 from conveyor.api.v1alpha1 import ImageBuild
 from conveyor.config.files import Files, MemoryFiles
-from conveyor.config.giterminism import check_policy, parse_policy
 from conveyor.config.image_selection import select_images
 from conveyor.config.model import WerfConfig
-from conveyor.config.parse import parse
 from conveyor.config.render import CommitInfo
 from conveyor.config.scope import check_scope
 from conveyor.shell.session import Session
 
-_NAMES = ("werf.yaml", "werf.yml")
 _INLINE = "spec.config"
-_POLICY = "werf-giterminism.yaml"
 
 
 class Configs:
@@ -74,18 +70,16 @@ class Configs:
         files, shown = await self._files(session, commit, directory)
         path = spec.config_path or _config_path(files, session, commit, directory)
         date = await session.git.commit_date(commit) if session.git else 0
-        text = await asyncio.to_thread(
-            self._renderer.render,
-            files,
-            config_path=path,
+        source = ConfigSource(
+            files=files,
+            path=path,
+            shown=shown,
+            directory=directory,
             env=spec.env_map(),
             environment=spec.environment or "",
             commit=CommitInfo(hash=commit, date=date),
         )
-        name = shown or path
-        config = await asyncio.to_thread(parse, text, file=name, project_dir=directory)
-        policy = await asyncio.to_thread(files.get, _POLICY)
-        check_policy(config, parse_policy(policy), file=name)
+        config = await source.load(self._renderer)
         check_scope(config)
         return config
 
@@ -93,7 +87,7 @@ class Configs:
         """The files of the commit; an inline config stands in for werf.yaml."""
         inline = session.build.spec.config
         if session.git is None:
-            return MemoryFiles({_NAMES[0]: inline or ""}), _INLINE
+            return MemoryFiles({NAMES[0]: inline or ""}), _INLINE
         files = await GitFiles.open(session.git, commit, directory)
         if inline is None:
             return files, ""
@@ -108,27 +102,26 @@ class _Overlay:
         self._config = config
 
     def get(self, path: str) -> str | None:
-        return self._config if path == _NAMES[0] else self._files.get(path)
+        return self._config if path == NAMES[0] else self._files.get(path)
 
     def glob(self, pattern: str) -> Mapping[str, str]:
         return self._files.glob(pattern)
 
     def exists(self, path: str) -> bool:
-        return path == _NAMES[0] or self._files.exists(path)
+        return path == NAMES[0] or self._files.exists(path)
 
     def is_dir(self, path: str) -> bool:
         return self._files.is_dir(path)
 
 
 def _config_path(files: Files, session: Session, commit: str, directory: str) -> str:
-    for name in _NAMES:
-        if files.exists(name):
-            return name
+    if name := config_name(files):
+        return name
     where = f"directory {directory!r}" if directory else "the root"
     url = session.git.shown_url if session.git else ""
     raise UserError(
         Reason.WERF_CONFIG_NOT_FOUND,
-        f"there is no {' or '.join(_NAMES)} in {where} of {url} at commit {commit}; "
+        f"there is no {' or '.join(NAMES)} in {where} of {url} at commit {commit}; "
         "set spec.source.git.path or spec.configPath, or give the config inline in spec.config",
     )
 

@@ -1,0 +1,87 @@
+"""Options that `conveyor render` and `conveyor plan` share.
+
+In: click. Out: decorators, and `ProjectOptions` from what was given.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from conveyor.cli.project import ProjectOptions
+
+Command = Callable[..., None]
+
+_OPTIONS: Final = (
+    click.option(
+        "--git",
+        default=".",
+        show_default="this directory",
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        help="Local repository, bare or with a work tree. Only its commits are read.",
+    ),
+    click.option(
+        "--commit",
+        default="HEAD",
+        show_default=True,
+        help="Full commit id, branch, tag or HEAD.",
+    ),
+    click.option(
+        "--dir",
+        "directory",
+        default="",
+        metavar="SUBDIR",
+        help="Project directory in the repository, if it is not the root.",
+    ),
+    click.option(
+        "--config",
+        default="",
+        metavar="PATH",
+        help="The config in the project directory, if it is not werf.yaml or werf.yml.",
+    ),
+    click.option(
+        "--env",
+        "environment",
+        default="",
+        metavar="ENVIRONMENT",
+        help="What `.Env` is in templates.",
+    ),
+)
+
+
+def project_options(command: Command) -> Command:
+    """Add the options that name a project."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def debug_option(command: Command) -> Command:
+    """Add --debug, which `conveyor.cli.main.run` reads."""
+    return click.option(
+        "--debug",
+        is_flag=True,
+        expose_value=False,
+        callback=_note_debug,
+        help="Show the traceback of an unexpected error.",
+    )(command)
+
+
+def _note_debug(context: click.Context, _: click.Parameter, value: object) -> None:
+    if value and isinstance(context.obj, dict):
+        context.obj["debug"] = True
+
+
+def project_of(given: dict[str, Any], **more: Any) -> ProjectOptions:
+    """Return the options of `project_options` as a value; templates may know this process's environment."""
+    return ProjectOptions(
+        git=given["git"],
+        commit=given["commit"],
+        directory=given["directory"],
+        config=given["config"],
+        environment=given["environment"],
+        env=dict(os.environ),
+        **more,
+    )

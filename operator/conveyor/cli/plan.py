@@ -1,0 +1,204 @@
+"""`conveyor plan`: what building a commit would mean.
+
+In: options. Out: the plan on stdout, as text or JSON; with --assume-built also the storage file as it would be afterwards.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from conveyor.api.errors import UserError
+from conveyor.cli.options import debug_option, project_of, project_options
+from conveyor.cli.plan_json import explanation_json, plan_json
+from conveyor.cli.plan_text import explanation_lines, plan_lines
+from conveyor.cli.planning import Planned, plan_project
+from conveyor.cli.project import Project, ProjectOptions
+from conveyor.cli.questions import open_questions
+from conveyor.cli.storage_file import Storage, read_storage, write_storage
+from conveyor.plan.assume import assume_built
+from conveyor.plan.explain import StageChange, explain
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+_HELP = """Print what building a commit would mean: sets of images, their stages, and of each stage
+the digest and whether it is stored (Cached), has to be built (ToBuild), or waits for an answer
+that only something built can give (Unknown).
+
+No cluster and no registry is asked: the file of --stages says what is stored. Without it nothing is.
+
+\b
+Plan the last commit of the repository here:
+  conveyor plan
+
+\b
+Plan two commits, the second as if the first had been built:
+  conveyor plan --commit v1.0 --stages s.json --assume-built s.json
+  conveyor plan --commit v1.1 --stages s.json --assume-built s.json
+
+\b
+Say why stages change between two commits:
+  conveyor plan --commit v1.1 --explain v1.0
+
+\b
+A project in a subdirectory, one of its images, for a program to read:
+  conveyor plan --git repo.git --commit main --dir services/api --image api --json
+
+\b
+A git mapping of another repository, from a clone on disk instead of the network:
+  conveyor plan --remote https://git.example.com/team/lib.git=../lib
+
+Exit codes: 0 fine; 2 somebody has to change the config, the repository or the arguments; 1 anything else.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    project: ProjectOptions
+    images: tuple[str, ...]
+    stages: Path | None
+    assume: Path | None
+    explain: str
+    as_json: bool
+
+
+@click.command("plan", help=_HELP, short_help="Print what building a commit would mean.")
+@project_options
+@click.option(
+    "--image",
+    "images",
+    multiple=True,
+    metavar="NAME",
+    help="Plan this image and what it needs; repeatable; patterns as in werf, ~ is the nameless one.",
+)
+@click.option(
+    "--platform",
+    "platforms",
+    multiple=True,
+    metavar="OS/ARCH",
+    help="Plan every image for this platform instead of its own.",
+)
+@click.option(
+    "--stages",
+    type=_FILE,
+    help="Storage file: the stages that count as stored, and answers to open questions. "
+    "A missing file is empty storage.",
+)
+@click.option(
+    "--assume-built",
+    "assume",
+    type=_FILE,
+    help="Write the storage file as if the plan had been carried out; may be that of --stages.",
+)
+@click.option(
+    "--explain",
+    default="",
+    metavar="COMMIT",
+    help="Plan as if COMMIT had been built before, and say of every stage why it is another one.",
+)
+@click.option(
+    "--remote",
+    "remotes",
+    multiple=True,
+    metavar="URL=DIR",
+    help="Local clone of a remote repository that git mappings name; repeatable. "
+    "Without one, git fetches it.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON (docs/cli.md).")
+@debug_option
+def plan_command(**given: Any) -> None:
+    """Run the command."""
+    if given["explain"] and given["assume"]:
+        raise click.UsageError("--explain only looks: it cannot be used with --assume-built")
+    asked = _Asked(
+        project=project_of(
+            given,
+            platforms=tuple(name for text in given["platforms"] for name in text.split(",")),
+            remotes=_remotes(given["remotes"]),
+        ),
+        images=tuple("" if name == "~" else name for name in given["images"]),
+        stages=given["stages"],
+        assume=given["assume"],
+        explain=given["explain"],
+        as_json=given["as_json"],
+    )
+    storage = read_storage(asked.stages) if asked.stages else Storage()
+    planned, changes = asyncio.run(_plan(asked, storage))
+    for warning in planned.warnings:
+        click.echo(f"Warning: {warning}", err=True)
+    if asked.assume:
+        _assume_built(asked.assume, storage, planned)
+    _print(asked, planned, changes)
+
+
+def _remotes(given: Sequence[str]) -> dict[str, Path]:
+    remotes: dict[str, Path] = {}
+    for text in given:
+        url, equals, directory = text.rpartition("=")
+        if not (equals and url and Path(directory).is_dir()):
+            raise click.BadParameter(
+                f"{text!r} is not URL=DIR with a directory that exists", param_hint="--remote"
+            )
+        remotes[url] = Path(directory)
+    return remotes
+
+
+async def _plan(asked: _Asked, storage: Storage) -> tuple[Planned, tuple[StageChange, ...]]:
+    if not asked.explain:
+        project = await Project.open(asked.project)
+        return await plan_project(project, storage, asked.images), ()
+    before = await _before(asked, storage)
+    built = storage.with_stages(assume_built(before.plan, timestamp=_next_time(storage)))
+    project = await Project.open(asked.project)
+    planned = await plan_project(project, built, asked.images)
+    return planned, explain(before.plan, planned.plan)
+
+
+async def _before(asked: _Asked, storage: Storage) -> Planned:
+    """Plan the commit that is compared with; what is wrong there is told as such."""
+    try:
+        project = await Project.open(replace(asked.project, commit=asked.explain))
+        return await plan_project(project, storage, asked.images)
+    except UserError as error:
+        raise UserError(error.reason, f"at {asked.explain}: {error.message}") from None
+
+
+def _assume_built(path: Path, storage: Storage, planned: Planned) -> None:
+    built = assume_built(planned.plan, timestamp=_next_time(storage))
+    write_storage(path, storage.with_stages(built))
+    waiting = open_questions(planned.plan)
+    if waiting:
+        click.echo(
+            f"Warning: stages that wait for an answer are not in {path}; "
+            f"{len(waiting)} questions are open",
+            err=True,
+        )
+
+
+def _next_time(storage: Storage) -> int:
+    """Return now in Unix milliseconds, and in any case later than what is stored."""
+    stored = max((stage_id.timestamp for stage_id in storage.stages), default=0)
+    return max(time.time_ns() // 1_000_000, stored + 1)
+
+
+def _print(asked: _Asked, planned: Planned, changes: tuple[StageChange, ...]) -> None:
+    if asked.as_json:
+        document = plan_json(planned.commit, planned.plan)
+        if asked.explain:
+            document["explanation"] = explanation_json(asked.explain, changes)
+        click.echo(json.dumps(document, indent=1))
+        return
+    colour = sys.stdout.isatty()
+    lines = (
+        explanation_lines(planned.plan, changes, colour=colour)
+        if asked.explain
+        else plan_lines(planned.plan, colour=colour)
+    )
+    text = "\n".join([f"commit {planned.commit}", *lines])
+    click.echo(text.encode("utf-8", "backslashreplace"))

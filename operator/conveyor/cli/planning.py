@@ -1,0 +1,63 @@
+"""Planning a commit without a cluster: git answers, a storage file stands for the registry.
+
+In: an open project, what is stored. Out: `BuildPlan`; what neither git nor the file knows stays an open question of the stages
+that wait for it.
+"""
+
+from dataclasses import dataclass
+
+from conveyor.adapters.asking import plan_by_asking
+from conveyor.api.errors import UserError
+from conveyor.cli.project import Project
+from conveyor.cli.storage_file import Storage
+from conveyor.config.image_selection import select_images
+from conveyor.config.scope import check_scope
+from conveyor.plan.facts import Answer, Facts, Question
+from conveyor.plan.model import BuildPlan
+from conveyor.plan.planner import plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A plan and what was found on the way.
+
+    Attributes:
+        commit: Full id of the planned commit.
+        warnings: What the operator would refuse to build.
+    """
+
+    commit: str
+    plan: BuildPlan
+    warnings: tuple[str, ...] = ()
+
+
+async def plan_project(project: Project, storage: Storage, images: tuple[str, ...]) -> Planned:
+    """Plan the images that the patterns select; none selects all.
+
+    Raises:
+        UserError: The config, the repository or a pattern is wrong.
+    """
+    config = await project.config()
+    async with project.git_answers(config) as git:
+
+        async def ask(question: Question) -> Answer:
+            if git.handles(question):
+                return await git.answer(question)
+            return storage.answer(question)
+
+        selected = select_images(config, images)
+        found = await plan_by_asking(
+            lambda told: plan(config, told, images=selected),
+            Facts(
+                commit=project.commit,
+                stages=storage.by_digest(),
+                # What is known already need not be asked for, and may be about something not stored yet.
+                answers=storage.known(),
+            ),
+            ask,
+        )
+    try:
+        check_scope(config)
+    except UserError as error:
+        return Planned(commit=project.commit, plan=found, warnings=tuple(str(error).splitlines()))
+    return Planned(commit=project.commit, plan=found)

@@ -1,0 +1,159 @@
+"""A project in a local repository: one commit of it, its config, the repositories its config names.
+
+In: what the options of `conveyor render` and `conveyor plan` say. Out: the rendered text, the config, answers of git. Only
+commits are read: what lies uncommitted in a work tree does not exist here.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from conveyor.adapters.answers import GitAnswers, remote_urls
+from conveyor.adapters.configs import NAMES, ConfigSource, config_name
+from conveyor.adapters.git_clones import GitClones, open_local
+from conveyor.adapters.git_files import GitFiles
+from conveyor.adapters.git_names import is_full_id
+from conveyor.adapters.git_repo import GitRepo
+from conveyor.adapters.renderer import Renderer
+from conveyor.api.errors import UserError
+from conveyor.api.names import Reason
+from conveyor.config.model import WerfConfig
+from conveyor.config.paths import clean
+from conveyor.config.render import CommitInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectOptions:
+    """Which project at which commit.
+
+    Attributes:
+        git: A repository on disk, bare or with a work tree.
+        commit: Full commit id, branch, tag or HEAD.
+        directory: The project directory in the repository, "" for its root.
+        config: Path of the config in the project directory, "" for the usual names.
+        env: Environment variables; werf-giterminism.yaml says which of them templates may read.
+        environment: What `.Env` is in templates.
+        platforms: Replace those of every image; () leaves them.
+        remotes: Local clone by URL of a remote repository.
+    """
+
+    git: Path
+    commit: str
+    directory: str = ""
+    config: str = ""
+    env: Mapping[str, str] = field(default_factory=dict)
+    environment: str = ""
+    platforms: tuple[str, ...] = ()
+    remotes: Mapping[str, Path] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """One commit of a project."""
+
+    repo: GitRepo
+    commit: str
+    source: ConfigSource
+    options: ProjectOptions
+
+    @classmethod
+    async def open(cls, options: ProjectOptions) -> "Project":
+        """Open the repository and find the commit.
+
+        Raises:
+            UserError: There is no such repository, commit or config.
+        """
+        repo = await open_local(options.git)
+        commit = await find_commit(repo, options.commit)
+        directory = _directory(options.directory)
+        files = await GitFiles.open(repo, commit, directory)
+        source = ConfigSource(
+            files=files,
+            path=options.config or config_name(files) or _no_config(options, commit, directory),
+            commit=CommitInfo(hash=commit, date=await repo.commit_date(commit)),
+            directory=directory,
+            env=options.env,
+            environment=options.environment,
+        )
+        return cls(repo=repo, commit=commit, source=source, options=options)
+
+    async def text(self) -> str:
+        """Return the rendered config."""
+        return await self.source.text(Renderer())
+
+    async def config(self) -> WerfConfig:
+        """Return the config, for the platforms that the options ask for.
+
+        Raises:
+            UserError: It is wrong, or describes no image.
+        """
+        config = await self.source.load(Renderer())
+        if not config.images:
+            raise UserError(Reason.INVALID_WERF_CONFIG, f"{self.source.path} describes no image")
+        platforms = self.options.platforms
+        if not platforms:
+            return config
+        return replace(
+            config, images=tuple(replace(image, platforms=platforms) for image in config.images)
+        )
+
+    @asynccontextmanager
+    async def git_answers(self, config: WerfConfig) -> AsyncIterator[GitAnswers]:
+        """Provide answers about the project's repository and the remote ones of the config.
+
+        A remote one without a local clone is cloned by git into a directory that is gone afterwards.
+        """
+        with TemporaryDirectory(prefix="conveyor-plan-") as directory:
+            clones = GitClones(Path(directory))
+            local = {_plain(url): path for url, path in self.options.remotes.items()}
+
+            async def open_remote(url: str) -> GitRepo:
+                found = local.get(_plain(url))
+                return await (clones.open(url) if found is None else open_local(found))
+
+            yield GitAnswers(self.repo, remote_urls(config), open_remote)
+
+
+async def find_commit(repo: GitRepo, revision: str) -> str:
+    """Return the full id of a commit given by id, branch, tag or HEAD.
+
+    Raises:
+        UserError: GitRevisionNotFound.
+    """
+    if is_full_id(revision):
+        return await repo.resolve(commit=revision)
+    if revision == "HEAD":
+        return await repo.resolve()
+    for kind in ("branch", "tag"):
+        try:
+            return await repo.resolve(**{kind: revision})
+        except UserError as error:
+            if error.reason is not Reason.GIT_REVISION_NOT_FOUND:
+                raise
+    raise UserError(
+        Reason.GIT_REVISION_NOT_FOUND,
+        f"{repo.shown_url} has no branch or tag {revision!r}; a commit is named by its full id "
+        "(git rev-parse shows it), a branch, a tag or HEAD",
+    )
+
+
+def _directory(text: str) -> str:
+    directory = clean(text or ".").strip("/")
+    if directory == ".." or directory.startswith("../"):
+        raise UserError(Reason.INVALID_SPEC, f"--dir {text}: leads out of the repository")
+    return "" if directory == "." else directory
+
+
+def _no_config(options: ProjectOptions, commit: str, directory: str) -> str:
+    where = f"directory {directory!r}" if directory else "the root"
+    raise UserError(
+        Reason.WERF_CONFIG_NOT_FOUND,
+        f"there is no {' or '.join(NAMES)} in {where} of {options.git} at commit {commit}; "
+        "commit it, or say where it is with --dir or --config",
+    )
+
+
+def _plain(url: str) -> str:
+    return url.rstrip("/").removesuffix(".git")

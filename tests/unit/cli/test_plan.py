@@ -1,0 +1,259 @@
+"""`conveyor plan` on small repositories."""
+
+import json
+
+import pytest
+from projects import META, git
+
+APP = (
+    META
+    + """\
+image: app
+from: debian:12
+git:
+- add: /src
+  to: /app
+shell:
+  setup: [make]
+"""
+)
+IMPORT = (
+    META
+    + """\
+image: lib
+from: debian:12
+final: false
+shell: {setup: [make lib]}
+---
+image: app
+from: debian:12
+import:
+- {image: lib, add: /lib, to: /lib, before: setup}
+- {image: lib, add: /bin, to: /bin, before: setup}
+shell: {setup: [ls]}
+"""
+)
+
+
+def test_text_has_sets_images_stages_digests_and_states(repo, conveyor):
+    commit = repo.commit({"werf.yaml": META + "image: app\nfrom: alpine:3.18\n"})
+    result = conveyor("plan")
+    assert result.code == 0
+    digest = "3dbd6d44689162ca0ebbdef149f0c467c9ba147c6e9a7759164efc0a"
+    assert result.out.splitlines() == [
+        f"commit {commit}",
+        "Set #0:",
+        "  app",
+        f"    from  {digest}  ToBuild",
+    ]
+
+
+def test_json_is_as_documented(repo, conveyor):
+    commit = repo.commit({"werf.yaml": META + "image: ~\nfrom: alpine:3.18\n"})
+    digest = "3dbd6d44689162ca0ebbdef149f0c467c9ba147c6e9a7759164efc0a"
+    stage = {"name": "from", "digest": digest, "state": "ToBuild", "question": None}
+    assert conveyor("plan", "--json").json == {
+        "commit": commit,
+        "project": "p",
+        "sets": [[""]],
+        "images": [{"name": "", "platform": "linux/amd64", "final": True, "stages": [stage]}],
+        "questions": [],
+    }
+
+
+@pytest.mark.parametrize("revision", ["HEAD", "main", "v1", None])
+def test_a_commit_is_named_by_id_branch_tag_or_head(repo, conveyor, revision):
+    commit = repo.commit({"werf.yaml": APP, "src/a": "1"}, tag="v1")
+    (repo.path / "werf.yaml").write_text("never committed")
+    result = conveyor("plan", "--commit", revision or commit, "--json")
+    assert result.json["commit"] == commit
+
+
+def test_a_bare_repository_will_do(repo, conveyor, tmp_path):
+    repo.commit({"werf.yaml": APP, "src/a": "1"})
+    bare = tmp_path / "bare.git"
+    git(repo.path, "clone", "--quiet", "--bare", ".", str(bare))
+    found = conveyor("plan", "--git", str(bare), "--commit", "main")
+    assert found.out == conveyor("plan").out
+
+
+def test_what_is_not_there_is_the_users_error(repo, conveyor, tmp_path):
+    assert conveyor("plan", "--git", str(tmp_path)).code == 2
+    repo.commit({"readme": ""})
+    missing = conveyor("plan", "--commit", "nowhere")
+    assert missing.code == 2
+    assert "no branch or tag 'nowhere'" in missing.err
+    none = conveyor("plan", "--dir", "svc")
+    assert none.code == 2
+    assert "there is no werf.yaml or werf.yml in directory 'svc'" in none.err
+    assert conveyor("plan", "--dir", "../..").code == 2
+
+
+def test_an_error_names_file_and_line(repo, conveyor):
+    repo.commit({"werf.yaml": META + "image: app\nfrom: a\nfroom: b\n"})
+    result = conveyor("plan")
+    assert result.code == 2
+    assert result.err.startswith("Error: werf.yaml:6: ")
+    assert result.out == ""
+
+
+def test_a_config_without_images_is_an_error(repo, conveyor):
+    repo.commit({"werf.yaml": "project: p\nconfigVersion: 1\n"})
+    result = conveyor("plan")
+    assert (result.code, result.err) == (2, "Error: werf.yaml describes no image\n")
+
+
+def test_images_are_selected_with_what_they_need(repo, conveyor):
+    repo.commit({"werf.yaml": IMPORT + "---\nimage: other\nfrom: debian:12\n"})
+    assert conveyor("plan", "--image", "app", "--json").json["sets"] == [["lib"], ["app"]]
+    assert conveyor("plan", "--image", "o*", "--json").json["sets"] == [["other"]]
+    unknown = conveyor("plan", "--image", "ap")
+    assert (unknown.code, unknown.err) == (2, 'Error: no image matches "ap"; did you mean `app`?\n')
+
+
+def test_the_next_commit_is_planned_on_top_of_what_is_assumed_built(repo, conveyor, tmp_path):
+    storage = str(tmp_path / "stages.json")
+    both = ("--stages", storage, "--assume-built", storage, "--json")
+    repo.commit({"werf.yaml": APP, "src/a": "1"})
+    built = {"from": "ToBuild", "gitArchive": "ToBuild", "setup": "ToBuild"}
+    assert conveyor("plan", *both).states("app") == built
+    cached = dict.fromkeys(built, "Cached")
+    assert conveyor("plan", *both).states("app") == cached
+    repo.commit({"src/a": "2"})
+    assert conveyor("plan", *both).states("app") == {**cached, "gitLatestPatch": "ToBuild"}
+    last = conveyor("plan", "--stages", storage, "--json")
+    assert last.states("app") == {**cached, "gitLatestPatch": "Cached"}
+    stages = json.loads((tmp_path / "stages.json").read_text())["stages"]
+    assert len(stages) == 4
+    assert stages[0]["id"] == last.json["images"][0]["stages"][0]["stageId"]
+
+
+def test_one_storage_file_may_be_read_and_another_written(repo, conveyor, tmp_path):
+    repo.commit({"werf.yaml": APP, "src/a": "1"})
+    old, new = str(tmp_path / "old.json"), str(tmp_path / "new.json")
+    conveyor("plan", "--assume-built", new)
+    assert conveyor("plan", "--stages", old, "--json").states("app")["from"] == "ToBuild"
+    assert conveyor("plan", "--stages", new, "--json").states("app")["from"] == "Cached"
+
+
+def test_timestamps_only_grow(repo, conveyor, tmp_path):
+    repo.commit({"werf.yaml": APP, "src/a": "1"})
+    storage = tmp_path / "s.json"
+    future = f"{'a' * 56}-99999999999999"
+    storage.write_text(json.dumps({"version": 1, "stages": [{"id": future}]}))
+    conveyor("plan", "--stages", str(storage), "--assume-built", str(storage))
+    times = [int(it["id"].split("-")[1]) for it in json.loads(storage.read_text())["stages"]]
+    assert times == [99999999999999] + [100000000000000] * 3
+
+
+def test_checksums_of_imports_are_asked_for_and_may_be_answered(repo, conveyor, tmp_path):
+    repo.commit({"werf.yaml": IMPORT})
+    storage = tmp_path / "s.json"
+    asked = conveyor("plan", "--stages", str(storage), "--assume-built", str(storage), "--json")
+    waiting = {"from": "ToBuild", "dependenciesBeforeSetup": "Unknown", "setup": "Unknown"}
+    assert asked.states("app") == waiting
+    assert f"stages that wait for an answer are not in {storage}" in asked.err
+    questions = asked.json["questions"]
+    assert [(it["kind"], it["image"]) for it in questions] == [("ImportChecksum", "lib")] * 2
+    imports = asked.json["images"][1]["stages"][1]["imports"]
+    assert [it["question"] for it in imports] == questions
+    document = json.loads(storage.read_text())
+    document["answers"] = [{"question": it, "answer": {"checksum": "d" * 32}} for it in questions]
+    storage.write_text(json.dumps(document))
+    told = conveyor("plan", "--stages", str(storage), "--json")
+    assert told.states("app") == {
+        "from": "Cached",
+        "dependenciesBeforeSetup": "ToBuild",
+        "setup": "ToBuild",
+    }
+    assert told.json["questions"] == []
+
+
+def test_open_questions_are_printed_to_be_copied(repo, conveyor):
+    repo.commit({"werf.yaml": IMPORT})
+    lines = conveyor("plan").out.splitlines()
+    start = lines.index(
+        "Open questions, to be answered under `answers` in the file of --stages (docs/cli.md):"
+    )
+    assert [json.loads(line)["kind"] for line in lines[start + 1 :]] == ["ImportChecksum"] * 2
+    assert "Unknown  what is the checksum of the files imported from image 'lib'?" in "".join(lines)
+
+
+def test_a_base_image_that_nobody_knows_is_a_question(repo, conveyor, tmp_path):
+    policy = "giterminismConfigVersion: 1\nconfig: {stapel: {allowFromLatest: true}}\n"
+    config = META + "image: app\nfrom: debian:12\nfromLatest: true\nshell: {setup: [ls]}\n"
+    repo.commit({"werf.yaml": config, "werf-giterminism.yaml": policy})
+    asked = conveyor("plan", "--json")
+    assert asked.states("app") == {"from": "Unknown", "setup": "Unknown"}
+    question = {"kind": "BaseImageInfo", "reference": "debian:12", "platform": "linux/amd64"}
+    assert asked.json["questions"] == [question]
+    storage = tmp_path / "s.json"
+    answer = {"id": f"sha256:{'1' * 64}"}
+    answers = [{"question": question, "answer": answer}]
+    storage.write_text(json.dumps({"version": 1, "answers": answers}))
+    told = conveyor("plan", "--stages", str(storage), "--json")
+    assert told.states("app") == {"from": "ToBuild", "setup": "ToBuild"}
+
+
+def test_templates_read_variables_that_the_policy_allows(repo, conveyor, monkeypatch):
+    monkeypatch.setenv("TAG", "3.18")
+    config = META + 'image: app\nfrom: alpine:{{ env "TAG" }}\n'
+    repo.commit({"werf.yaml": config})
+    refused = conveyor("plan")
+    assert refused.code == 2
+    assert "TAG" in refused.err
+    policy = "config: {goTemplateRendering: {allowEnvVariables: [TAG]}}\n"
+    repo.commit({"werf-giterminism.yaml": "giterminismConfigVersion: 1\n" + policy})
+    digest = conveyor("plan", "--json").json["images"][0]["stages"][0]["digest"]
+    assert digest == "3dbd6d44689162ca0ebbdef149f0c467c9ba147c6e9a7759164efc0a"
+
+
+def test_the_platform_is_part_of_digests(repo, conveyor):
+    repo.commit({"werf.yaml": META + "image: app\nfrom: alpine:3.18\nplatform: [linux/386]\n"})
+    (image,) = conveyor("plan", "--platform", "linux/arm64", "--json").json["images"]
+    assert image["platform"] == "linux/arm64"
+    digest = "88970e8ae133a58fdd339ae79a46677657d2a6db8c35e20d70ecb914"
+    assert image["stages"][0]["digest"] == digest
+    several = conveyor("plan", "--platform", "linux/amd64,linux/arm64")
+    assert several.code == 2
+    assert "several platforms (linux/amd64, linux/arm64)" in several.err
+
+
+def test_what_cannot_be_built_yet_is_planned_with_a_warning(repo, conveyor):
+    repo.commit({"werf.yaml": META + "image: app\nfrom: alpine:3.18\nplatform: [linux/arm64]\n"})
+    result = conveyor("plan")
+    assert result.code == 0
+    assert result.err.startswith('Warning: werf.yaml:4: image "app": platform linux/arm64')
+
+
+def test_a_remote_repository_is_read_from_a_local_clone(repo, other_repo, conveyor):
+    other_repo.commit({"lib/a": "1"}, tag="v1")
+    url = "https://git.example.com/team/lib.git"
+    mapping = f"git:\n- {{url: '{url}', tag: v1, add: /lib, to: /lib}}\n"
+    repo.commit({"werf.yaml": META + "image: app\nfrom: debian:12\n" + mapping})
+    for known in (url, url.removesuffix(".git")):
+        result = conveyor("plan", "--remote", f"{known}={other_repo.path}", "--json")
+        assert result.states("app") == {"from": "ToBuild", "gitArchive": "ToBuild"}
+
+
+def test_a_remote_needs_a_directory_that_exists(conveyor, tmp_path):
+    result = conveyor("plan", "--remote", f"https://example.com/x={tmp_path}/nothing")
+    assert result.code == 2
+    assert "is not URL=DIR with a directory that exists" in result.err
+
+
+def test_blocks_of_a_dockerfile_are_no_images_of_their_own(repo, conveyor):
+    text = "FROM alpine:3.18 AS base\nRUN a\nFROM base\nRUN b\n"
+    config = META + "image: app\ndockerfile: Dockerfile\n"
+    repo.commit({"werf.yaml": config, "Dockerfile": text})
+    (image,) = conveyor("plan", "--json").json["images"]
+    assert [stage["name"] for stage in image["stages"]] == ["dockerfile"]
+    assert [block["name"] for block in image["blocks"]] == ["app/stage/base"]
+    rows = [line.split()[0] for line in conveyor("plan").out.splitlines()[3:]]
+    assert rows == ["base", "dockerfile"]
+
+
+def test_explaining_and_assuming_exclude_each_other(conveyor, tmp_path):
+    result = conveyor("plan", "--explain", "HEAD", "--assume-built", str(tmp_path / "s"))
+    assert result.code == 2
+    assert "--explain only looks" in result.err
