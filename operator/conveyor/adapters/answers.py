@@ -4,10 +4,12 @@ In: a `Question`, the repositories of one build. Out: its `Answer`. Questions ab
 `handles` tells them apart.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
+from conveyor.adapters.git_context import ContextTree
 from conveyor.adapters.git_repo import GitRepo
 from conveyor.config.dockerignore import Dockerignore
 from conveyor.config.model import StapelImage, WerfConfig
@@ -16,7 +18,9 @@ from conveyor.plan.facts import (
     Ancestry,
     Answer,
     CommitExists,
+    CommitParents,
     ContextChecksum,
+    ContextHash,
     FileText,
     MappingPatch,
     PathKind,
@@ -27,7 +31,15 @@ from conveyor.plan.facts import (
 from conveyor.plan.paths import AllOf, Below, PathMatcher
 
 RepoQuestion = (
-    Ancestry | CommitExists | ContextChecksum | FileText | MappingPatch | PathKind | TreeChecksum
+    Ancestry
+    | CommitExists
+    | CommitParents
+    | ContextChecksum
+    | ContextHash
+    | FileText
+    | MappingPatch
+    | PathKind
+    | TreeChecksum
 )
 GitQuestion = RepoQuestion | RemoteHead
 OpenRemote = Callable[[str], Awaitable[GitRepo]]
@@ -114,23 +126,41 @@ async def _answer(repo: GitRepo, question: RepoQuestion) -> Answer:
         case MappingPatch():
             commits = (question.from_commit, question.to_commit)
             return await repo.patch(*commits, question.filter, question.to)
-        case ContextChecksum():
-            return await _context_checksum(repo, question)
-        case Ancestry() | CommitExists():
+        case ContextChecksum() | ContextHash():
+            return await _about_context(repo, question)
+        case Ancestry() | CommitExists() | CommitParents():
             return await _about_commit(repo, question)
         case _:
             assert_never(question)
 
 
-async def _about_commit(repo: GitRepo, question: Ancestry | CommitExists) -> bool:
+async def _about_commit(
+    repo: GitRepo, question: Ancestry | CommitExists | CommitParents
+) -> bool | tuple[str, ...]:
+    if isinstance(question, CommitParents):
+        return await repo.parents(question.commit)
     if isinstance(question, CommitExists):
         return await repo.commit_exists(question.commit)
     return await repo.is_ancestor(question.ancestor, question.commit)
 
 
-async def _context_checksum(repo: GitRepo, question: ContextChecksum) -> str:
+async def _about_context(repo: GitRepo, question: ContextChecksum | ContextHash) -> str:
+    if isinstance(question, ContextHash):
+        return await _context_hash(repo, question)
     tree = await repo.tree(question.commit)
     files = ContextFiles(Dockerignore.parse(question.dockerignore))
     sources = PathMatcher(question.context, include=question.sources)
     matcher = AllOf((sources, Below(question.context, files)))
     return tree.checksum(matcher, question.context)
+
+
+async def _context_hash(repo: GitRepo, question: ContextHash) -> str:
+    tree = await repo.tree(question.commit)
+    ignore = Dockerignore.parse(question.dockerignore)
+    context = await asyncio.to_thread(
+        ContextTree.of, tree, question.context, ignore, question.dockerfile
+    )
+    paths = context.named(question.sources, globs=question.globs)
+    if not paths:
+        return ""
+    return context.hash(paths, await repo.blob_sums(set(context.blobs(paths))))

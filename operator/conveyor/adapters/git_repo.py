@@ -7,12 +7,14 @@ digest is made of follows werf exactly (werf-semantics 4.11 and 8.5). Attributes
 
 import asyncio
 import re
+import tempfile
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from conveyor.adapters.git_blobs import BlobSums
 from conveyor.adapters.git_credentials import GitCredentials, credential_environment
 from conveyor.adapters.git_diff import DiffFilter
 from conveyor.adapters.git_errors import GitFailed, remote_error, without_user_info
@@ -108,6 +110,30 @@ class GitRepo:
     async def commit_date(self, commit: str) -> int:
         """Return the committer date in Unix seconds."""
         return int(await self._read("show", "-s", "--format=%ct", check_id(commit)))
+
+    async def parents(self, commit: str) -> tuple[str, ...]:
+        """Return the ids of a commit's parents, in order."""
+        found = await self._read("show", "-s", "--format=%P", check_id(commit))
+        return tuple(found.decode("ascii").split())
+
+    async def blob_sums(self, oids: Collection[str]) -> dict[str, str]:
+        """Return the SHA-256 (hex) of the contents of blobs by id."""
+        sums = BlobSums()
+        with tempfile.TemporaryFile() as names:
+            names.write("".join(f"{oid}\n" for oid in oids).encode("ascii"))
+            names.seek(0)
+            async with self._online() as git:
+                try:
+                    await git.stream(
+                        *("cat-file", "--batch"),
+                        into=sums.feed,
+                        timeout=NETWORK_SECONDS,
+                        limit=_MAX_DIFF,
+                        stdin=names,
+                    )
+                except GitFailed as failure:
+                    raise self._explain(failure) from failure
+        return sums.found
 
     async def path_kind(self, commit: str, path: str) -> str:
         """Return "file", "directory" or "" for nothing."""

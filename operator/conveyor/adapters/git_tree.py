@@ -66,6 +66,12 @@ class GitTree:
         for child in self._children.get(under, ()):
             yield from self.files(child)
 
+    def entries(self, under: str = "") -> Iterator[str]:
+        """Yield the paths of everything below a path, submodules too, in tree order."""
+        for child in self._children.get(under, ()):
+            yield child
+            yield from self.entries(child)
+
     def checksum(self, matcher: Matcher, scope: str = "") -> str:
         """Return the checksum (64 hex) of what the matcher covers at or below `scope`, "" for nothing."""
         found = sorted(

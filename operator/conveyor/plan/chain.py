@@ -65,11 +65,15 @@ class Chain:
         *,
         git: bool,
         wanted_labels: Mapping[str, str] | None = None,
+        shown: str = "",
+        base_image: str = "",
     ) -> None:
         """Plan the next stage; `git` stages carry every mapping's commit.
 
         Args:
             wanted_labels: Labels that a stored stage has to have.
+            shown: Name of the stage outside of digests.
+            base_image: Reference that the digest is bound to.
         """
         previous = self.previous
         components = stage_components(
@@ -77,6 +81,7 @@ class Chain:
             dependencies=dependencies,
             previous=(previous.digest, previous.next_dependencies) if previous else None,
             platform=self.platform,
+            base_image=base_image,
         )
         digest = stage_digest(components)
         stored = self._select(name, digest, wanted_labels or {}, git=git)
@@ -87,7 +92,7 @@ class Chain:
         self._append(
             PlannedStage(
                 image=self.image,
-                name=name,
+                name=shown or name,
                 state=StageState.CACHED if stored else StageState.TO_BUILD,
                 base=self._base(),
                 work=work,

@@ -64,6 +64,7 @@ def stage_components(
     dependencies: Component,
     previous: tuple[StageDigest, str] | None,
     platform: str = DEFAULT_PLATFORM,
+    base_image: str = "",
 ) -> tuple[Component, ...]:
     """Return the named arguments of a stage digest, in hash order.
 
@@ -72,6 +73,7 @@ def stage_components(
         dependencies: What the stage depends on, hashed.
         previous: Digest and nextStageDependencies of the previous non-empty stage of the image.
         platform: `linux/amd64` is not hashed.
+        base_image: Reference that the first stage of a staged Dockerfile is bound to.
     """
     components = [named("Platform", platform)] if platform != DEFAULT_PLATFORM else []
     components += [
@@ -84,6 +86,8 @@ def stage_components(
             named("PrevNonEmptyStage digest", previous[0]),
             named("PrevNonEmptyStage dependencies for next stage", previous[1]),
         ]
+    if base_image:
+        components.append(named("BaseImage", base_image))
     return tuple(components)
 
 

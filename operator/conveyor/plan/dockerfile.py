@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from conveyor.config.dockerfile import Block, Instruction
 from conveyor.config.dockerfile_blocks import base_block, source_block
+from conveyor.config.dockerfile_check import unbuildable_flag
 from conveyor.config.dockerfile_model import NOT_SUPPORTED
 from conveyor.config.dockerfile_patterns import has_wildcard
 from conveyor.config.model import DockerfileImage
@@ -51,6 +52,7 @@ class BlockPlan:
         digest_components: Hashed (SHA-256 over their values joined with `:::`) they are werf's
             stageDependencies.
         depends_on: Names of the blocks it starts from or copies from.
+        refused: Why this version cannot build it, with file and line, "" when it can.
     """
 
     name: str
@@ -58,6 +60,7 @@ class BlockPlan:
     block: DockerfileBlock
     base: Base
     depends_on: tuple[str, ...]
+    refused: str = ""
 
 
 def plan_dockerfile(
@@ -136,7 +139,14 @@ def _plan_block(
         ),
         base=base,
         depends_on=tuple(dict.fromkeys(names)),
+        refused=_refused(source, block),
     )
+
+
+def _refused(source: Source, block: Block) -> str:
+    problems = ((one.line, unbuildable_flag(one)) for one in block.instructions)
+    texts = (f"{source.parsed.file}:{line}: {problem}" for line, problem in problems if problem)
+    return next(texts, "")
 
 
 def _check_platform(source: Source, block: Block) -> None:

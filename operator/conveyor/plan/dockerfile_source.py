@@ -16,6 +16,7 @@ from conveyor.config.dockerfile_blocks import (
     base_block,
     block_image_name,
     source_block,
+    sources_of,
     target_block,
 )
 from conveyor.config.dockerfile_model import INVALID
@@ -144,7 +145,8 @@ def _inside(where: str, key: str, path: str) -> str:
 def references(source: Source, block: Block) -> list[Block]:
     """Return the blocks that a block starts from and copies from, in this order."""
     base = base_block(source.parsed, block, source.base(block))
-    copied = (source_block(source.parsed, block, one.flag("from")) for one in copies_from(block))
+    named = (name for one in block.instructions for name in sources_of(one))
+    copied = (source_block(source.parsed, block, name) for name in named)
     return [other for other in (base, *copied) if other is not None]
 
 

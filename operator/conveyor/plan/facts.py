@@ -188,6 +188,31 @@ class ContextChecksum:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ContextHash:
+    """Hash of names and contents of the build context's files (werf: BuildContextArchive checksums, werf-semantics 4.9).
+
+    Answer: 64 hex digits, or "" when something is named that is not there. Fields as of `ContextChecksum`; `sources` are
+    the globs of one ADD/COPY, or plain paths when not `globs`.
+    """
+
+    repo: str
+    commit: str
+    context: str
+    dockerfile: str
+    dockerignore: str
+    sources: tuple[str, ...]
+    globs: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitParents:
+    """Which parents has the commit? Answer: tuple of commit ids, in order."""
+
+    repo: str
+    commit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImportChecksum:
     """What is the checksum of the files this import would copy?  Answer: ImportRecord or None.
 
@@ -204,9 +229,9 @@ class ImportChecksum:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageReference:
-    """Which reference does the image `image` of the config have?  Answer: StoredImage.
+    """Which reference does the planned image `image` have?  Answer: StoredImage.
 
-    Nobody knows before it is built (werf: `dependencies`), so it stays open while the image is not stored.
+    Nobody knows before it is built (werf: `dependencies`, stages of staged Dockerfiles), so it stays open while the image is not stored.
     """
 
     image: str
@@ -245,10 +270,14 @@ Question = (
     | Ancestry
     | CommitExists
     | ContextChecksum
+    | ContextHash
+    | CommitParents
     | ImportChecksum
     | ImageReference
 )
-Answer = StageDesc | BaseImage | StoredImage | Patch | ImportRecord | str | bool | None
+Answer = (
+    StageDesc | BaseImage | StoredImage | Patch | ImportRecord | tuple[str, ...] | str | bool | None
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,9 +290,13 @@ class Facts:
             knows the reference of an image.
         stages: Every stage tag of the repository by digest, timestamps ascending, rejected ones left out.
         answers: Answers so far. A missing key is an open question, a None value is an answer.
+        staged_version: "v1" or "v2" of staged Dockerfiles (werf: WERF_STAGED_DOCKERFILE_VERSION).
+        virtual_merge: The commit stands for a merge that is only proposed (werf: --virtual-merge).
     """
 
     commit: str = ""
     repo: str = ""
+    staged_version: str = "v1"
+    virtual_merge: bool = False
     stages: Mapping[StageDigest, tuple[int, ...]] = field(default_factory=dict)
     answers: Mapping[Question, Answer] = field(default_factory=dict)

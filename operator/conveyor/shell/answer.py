@@ -14,6 +14,7 @@ from conveyor.adapters.git_repo import GitRepo
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
 from conveyor.config.model import WerfConfig
+from conveyor.plan.buildable import check_buildable
 from conveyor.plan.facts import (
     Answer,
     BaseImageInfo,
@@ -50,6 +51,7 @@ class Answers:
         for _ in range(_ROUNDS):
             outcome = plan(config, facts, images=images, keep_entrypoint_with_cmd=keep)
             if isinstance(outcome, BuildPlan):
+                check_buildable(outcome)
                 return outcome
             answers = await self._answer(session, outcome, run)
             facts = replace(facts, answers={**facts.answers, **answers})

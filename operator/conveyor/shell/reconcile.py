@@ -43,6 +43,7 @@ from conveyor.jobs.model import Bundle, ObservedJob
 from conveyor.jobs.status import Run
 from conveyor.plan.facts import Facts
 from conveyor.plan.model import BuildPlan, StageState
+from conveyor.plan.staged import staged_version
 from conveyor.shell.answer import Answers
 from conveyor.shell.configs import Configs
 from conveyor.shell.dispatch import Dispatcher
@@ -174,12 +175,14 @@ class Reconciler:
     async def _plan(
         self, session: Session, run: Run, config: WerfConfig, images: tuple[str, ...]
     ) -> BuildPlan:
+        spec, meta = session.build.spec, session.build.metadata
         facts = Facts(
             commit=run.commit,
-            repo=session.build.spec.repo,
             stages=await session.storage.stages(),
+            repo=spec.repo,
+            staged_version=staged_version(spec.env_map()),
+            virtual_merge=spec.source is not None and spec.source.git.virtual_merge,
         )
-        meta = session.build.metadata
         scope = f"{meta.uid}/{run.generation}/{run.started_at}"
         return await self._answers.plan(session, config, facts, images, scope)
 
