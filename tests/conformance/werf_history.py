@@ -29,6 +29,13 @@ def _commit_id(path: Path, index: int) -> str:
     return run_git("--git-dir", str(path), "rev-parse", f"refs/all/{index}").strip()
 
 
+def git_commit(commits: Sequence[Mapping[str, Any]], scratch: Path) -> str:
+    """Return the id that the last commit gets; `scratch` is where a repository may be made."""
+    run_git("init", "--quiet", "--bare", "--initial-branch=main", str(scratch))
+    run_git("--git-dir", str(scratch), "fast-import", "--quiet", stdin=b"".join(_commits(commits)))
+    return run_git("--git-dir", str(scratch), "rev-parse", f"refs/all/{len(commits) - 1}").strip()
+
+
 def run_git(*args: str, stdin: bytes = b"") -> str:
     """Run git without any configuration of the machine; return what it prints."""
     environment = {

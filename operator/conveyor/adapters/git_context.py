@@ -107,6 +107,16 @@ class ContextTree:
         yield posixpath.basename(path), entry
 
 
+def added_paths(tree: GitTree, project_dir: str, files: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the files that `contextAddFiles` name, each once, as Go's filepath.Walk finds them, relative to the project."""
+    start = len(project_dir) + 1 if project_dir else 0
+    found: list[str] = []
+    for file in files:
+        below = tree.files(posixpath.join(project_dir, file))
+        found += sorted((path[start:] for path in below), key=lambda path: path.split("/"))
+    return tuple(dict.fromkeys(found))
+
+
 def hash1(files: Iterator[tuple[str, str]]) -> str:
     """Return Go's dirhash Hash1 of names and SHA-256 sums (hex) of contents."""
     lines = [

@@ -9,7 +9,7 @@ import asyncio
 import re
 import tempfile
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -134,6 +134,14 @@ class GitRepo:
                 except GitFailed as failure:
                     raise self._explain(failure) from failure
         return sums.found
+
+    async def read_blob(self, oid: str, into: Callable[[bytes], None]) -> None:
+        """Hand over a blob's content piece by piece."""
+        async with self._online() as git:
+            try:
+                await git.stream("cat-file", "blob", oid, into=into, timeout=NETWORK_SECONDS)
+            except GitFailed as failure:
+                raise self._explain(failure) from failure
 
     async def path_kind(self, commit: str, path: str) -> str:
         """Return "file", "directory" or "" for nothing."""

@@ -6,6 +6,7 @@ questions that are open. Every block has the digest that werf would give an imag
 target.
 """
 
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -27,7 +28,15 @@ from conveyor.plan.dockerfile_source import (
     references,
 )
 from conveyor.plan.dockerfile_steps import BaseUnknownError, Scope, StepMaker, refuse_triggers
-from conveyor.plan.facts import BaseImage, BaseImageInfo, ContextChecksum, Facts, Question
+from conveyor.plan.facts import (
+    AddedFiles,
+    Answer,
+    BaseImage,
+    BaseImageInfo,
+    ContextChecksum,
+    Facts,
+    Question,
+)
 from conveyor.plan.model import (
     Base,
     BlockStep,
@@ -134,7 +143,7 @@ def _plan_block(
             steps=(BlockStep(instruction=start), *steps),
             context=source.context,
             dockerfile=source.image.dockerfile,
-            dockerignore=source.dockerignore,
+            dockerignore=source.packed_ignore,
             commit=source.commit,
         ),
         base=base,
@@ -183,16 +192,33 @@ def _components(
             continue
         question = _context_question(source, item)
         checksum = progress.answer(question)
-        if not isinstance(checksum, str):
+        added = _added(source, item, progress)
+        if not (isinstance(checksum, str) and isinstance(added, str)):
             complete = False
             continue
-        if not checksum and all(_is_plain(path) for path in item.sources):
+        if not checksum and not added and all(_is_plain(path) for path in item.sources):
             raise missing_sources(source.parsed, item)
-        components.append(item.component(checksum))
+        components.append(item.component(checksum, added))
     if source.image.cache_version:
         version = source.image.cache_version
         components.append(Component(label="ImageCacheVersion", value=version))
     return tuple(components) if complete else None
+
+
+def _added(source: Source, files: ContextFiles, progress: Progress) -> Answer:
+    """Return the checksum of the `contextAddFiles` among the files, "" for none; None while nobody has answered."""
+    image = source.image
+    if not image.context_add_files:
+        return ""
+    question = AddedFiles(
+        repo=OWN,
+        commit=source.commit,
+        project_dir=source.project_dir,
+        context=source.context,
+        files=tuple(posixpath.join(image.context, path) for path in image.context_add_files),
+        sources=files.sources,
+    )
+    return progress.answer(question)
 
 
 def _is_plain(path: str) -> bool:

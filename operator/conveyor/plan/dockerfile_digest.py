@@ -34,10 +34,11 @@ class ContextFiles:
     sources: tuple[str, ...]
     line: int
 
-    def component(self, checksum: str) -> Component:
-        """Return the component for the ls-tree checksum (64 hex, "" when nothing matches)."""
+    def component(self, checksum: str, added: str = "") -> Component:
+        """Return the component for the ls-tree checksum and that of `contextAddFiles` (64 hex, "" for nothing)."""
         label = f"{self.keyword} files: {' '.join(self.sources)}"
-        return Component(label=label, value=sha256_args(checksum))
+        value = sha256_args(checksum)
+        return Component(label=label, value=sha256_args(value, added) if added else value)
 
 
 Item = Component | ContextFiles

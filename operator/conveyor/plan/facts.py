@@ -205,6 +205,22 @@ class ContextHash:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AddedFiles:
+    """Checksum of paths and contents of those `contextAddFiles` that an ADD/COPY names (werf: ContextAddFilesChecksum).
+
+    Answer: 64 hex digits, or "" when it names none of them. `project_dir` and `context` are relative to the repository root,
+    `files` to `project_dir`, in the order of the config; all of them are there.
+    """
+
+    repo: str
+    commit: str
+    project_dir: str
+    context: str
+    files: tuple[str, ...]
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CommitParents:
     """Which parents has the commit? Answer: tuple of commit ids, in order."""
 
@@ -271,6 +287,7 @@ Question = (
     | CommitExists
     | ContextChecksum
     | ContextHash
+    | AddedFiles
     | CommitParents
     | ImportChecksum
     | ImageReference

@@ -162,7 +162,7 @@ class BlockStages:
             commit=self.source.commit,
             context=self.source.context,
             dockerfile=self.source.image.dockerfile,
-            dockerignore=self.source.dockerignore,
+            dockerignore=self.source.packed_ignore,
             sources=tuple(map(context_source, sources)),
             globs=globs,
         )
