@@ -179,8 +179,13 @@ class GitRepo:
 
     async def patch(
         self, from_commit: str, to_commit: str, path_filter: PathFilter, to: str
-    ) -> Patch:
-        """Return what changed in a mapping: the exact text that werf hashes, and the size that werf counts."""
+    ) -> Patch | None:
+        """Return what changed in a mapping: the exact text that werf hashes, and the size that werf counts.
+
+        None when the first commit is not in the clone: history was rewritten.
+        """
+        if not await self.commit_exists(from_commit):
+            return None
         kind = await self.path_kind(to_commit, path_filter.base)
         renamed = to.rpartition("/")[2] if kind == "file" else ""
         commits = (check_id(from_commit), check_id(to_commit))

@@ -162,6 +162,10 @@ class Reason(StrEnum):
         "LabelsKept",
         "Event: imageSpec asks to remove labels that stay, for without them the stage is not found again.",
     )
+    NO_EFFECT = (
+        "NoEffect",
+        "Event: something in werf.yaml has no effect; the message says what, and why.",
+    )
     CANCELED = (
         "Canceled",
         "Event: Jobs were stopped: the spec changed or the object goes.",

@@ -125,7 +125,7 @@ class TreeChecksum:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MappingPatch:
-    """What changed in a mapping between two commits? Answer: Patch.
+    """What changed in a mapping between two commits? Answer: Patch, or None when the first one is not in the clone.
 
     `to` is the mapping's target: its basename replaces the path of a single-file mapping.
     """

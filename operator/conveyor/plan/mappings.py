@@ -98,10 +98,20 @@ def mapping_commits(
 
 
 def patch_of(item: MappingCommit, from_commit: str, inquiry: Inquiry) -> Patch:
-    """Return what changed in a mapping since a commit."""
+    """Return what changed in a mapping since a commit.
+
+    Raises:
+        UserError: The commit is gone, although it was an ancestor a moment ago.
+    """
     if from_commit == item.commit:
         return Patch(text="", size=0, empty=True)
-    return inquiry.need(item.patch_from(from_commit), Patch)
+    found = inquiry.known(item.patch_from(from_commit))
+    if not isinstance(found, Patch):
+        raise UserError(
+            Reason.GIT_REVISION_NOT_FOUND,
+            f"{item.mapping.at}: commit {from_commit}, which a stored stage carries, is not in the repository any more",
+        )
+    return found
 
 
 def patch_text(item: MappingCommit, patch: Patch) -> str:

@@ -20,6 +20,7 @@ from conveyor.plan.facts import (
     BaseImageInfo,
     Facts,
     ImportChecksum,
+    MappingPatch,
     Question,
     StageInfo,
 )
@@ -28,6 +29,8 @@ from conveyor.plan.planner import plan
 from conveyor.shell.session import Session
 
 _ROUNDS = 200
+_MAY_COME = (ImportChecksum, MappingPatch, StageInfo)
+"""Questions that have another answer as soon as there is one: that there is none is not remembered."""
 _AT_ONCE = 16
 
 Scope = tuple[str, str]
@@ -81,7 +84,7 @@ class Answers:
         if known is not None:
             return None if isinstance(known, _Nothing) else known
         answer = await _ask(session, question)
-        if answer is not None or not isinstance(question, ImportChecksum | StageInfo):
+        if answer is not None or not isinstance(question, _MAY_COME):
             self._known[key] = _NOTHING if answer is None else answer
         return answer
 

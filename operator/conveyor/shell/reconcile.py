@@ -26,6 +26,7 @@ from conveyor.api.errors import NotYet, UserError
 from conveyor.api.names import Reason
 from conveyor.api.v1alpha1 import Execution, ImageBuild, ImageBuildStatus
 from conveyor.config.model import WerfConfig
+from conveyor.config.no_effect import without_effect
 from conveyor.jobs import exports, status
 from conveyor.jobs.attempts import patience_left
 from conveyor.jobs.decide import decide
@@ -162,6 +163,7 @@ class Reconciler:
             await self._report(session, run, step)
             build = await self._statuses.reread(build)
             session = replace(session, build=build)
+        await self._tell_no_effect(build, config, step)
         return await self._conclude(session, run, step)
 
     async def _resolve(self, session: Session) -> str:
@@ -295,6 +297,12 @@ class Reconciler:
             if view.failure is not None and view.job is not None and not view.job.ended:
                 why = f"it waited in vain: {view.failure.reason.value}"
                 await self._dispatcher.stop(session, StopJob(job=view.job, why=why))
+
+    async def _tell_no_effect(self, build: ImageBuild, config: WerfConfig, step: Step) -> None:
+        """Once a run: an Event that was written is not written again, and a plan in progress need not be told."""
+        if all(image.ready for image in step.plan.images):
+            for text in without_effect(config, {image.name for image in step.plan.images}):
+                await self._dispatcher.warn(build, Reason.NO_EFFECT, text)
 
     async def _tell_failures(self, session: Session, step: Step) -> None:
         for image, stage, failure in step.decision.failures:
