@@ -1,7 +1,7 @@
 """Selection: the conformance cases of werf-semantics §6, by number, on histories that are really made.
 
-Not here: case 4 (rejected) is test_cases_16.py, pitfall 11; cases 5 (secondary repositories) and 6 (`--require-built-images`) have no
-counterpart. Two branches in the cluster, at the same time: tests/cluster/test_branches.py.
+Not here: case 4 (rejected) is pitfall 11 in test_cases_16.py; cases 5 (secondary repositories) and 6 (`--require-
+built-images`) have no counterpart. Two branches in the cluster, at the same time: tests/cluster/test_branches.py.
 """
 
 import pytest

@@ -1,8 +1,8 @@
 """Git mappings: the conformance cases of werf-semantics §8, by number.
 
-In the cluster only: case 4 (a binary file changed after commands edited another tracked file) and case 6 (modes) are
-tests/cluster/test_commits.py, case 5 (a patch meets a file that commands changed) is there too: Conveyor replaces changed files
-as a whole, so there is no conflict and no exit code 42.
+In the cluster only: cases 4 and 5 (a patch meets files that commands changed) are in tests/cluster/test_branches.py,
+case 6 (modes) in tests/cluster/test_commits.py. Conveyor replaces changed files as a whole, so there is no conflict
+and no exit code 42.
 """
 
 import pytest

@@ -159,6 +159,7 @@ async def _about_context(
     files = ContextFiles(Dockerignore.parse(question.dockerignore))
     sources = PathMatcher(question.context, include=question.sources)
     matcher = AllOf((sources, Below(question.context, files)))
+    tree.refuse_submodules(matcher, "name it in .dockerignore")
     return tree.checksum(matcher, question.context)
 
 

@@ -175,6 +175,7 @@ class GitRepo:
         tree = await self.tree(commit)
         base = path_filter.base
         matcher = AllOf((PathMatcher.of(path_filter), PathMatcher(base, include=narrow)))
+        tree.refuse_submodules(matcher, "name it in excludePaths")
         return await asyncio.to_thread(tree.checksum, matcher, base)
 
     async def patch(
