@@ -46,6 +46,11 @@ def legacy_name(stage: str) -> str:
     return _LEGACY_NAMES.get(stage, stage)
 
 
+def hashed_name(stage: str) -> str:
+    """Return the name without the number that tells the instructions of a staged Dockerfile apart."""
+    return stage.rstrip("0123456789")
+
+
 def named(label: str, value: str) -> Component:
     """Return a plain named argument."""
     return Component(label=label, value=value)

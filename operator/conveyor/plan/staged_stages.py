@@ -114,7 +114,7 @@ class BlockStages:
         except ReferenceUnknownError as unknown:
             self.chain.add_unknown(shown, work, unknown.question, git=False)
             return
-        self.chain.add(keyword, depends, work, git=False, shown=shown, base_image=base_image)
+        self.chain.add(shown, depends, work, git=False, base_image=base_image)
 
     def _bound_to(self) -> str:
         """What the first stage's digest is bound to; in v2 FROM itself has named an outside image."""
