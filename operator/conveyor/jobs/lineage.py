@@ -1,8 +1,8 @@
 """Whether a Job builds on what is stored.
 
-In: the plan and a Job. Out: yes or no. A Job of another commit is of no use, though it makes the same stage digest. A Job of several
-stages is of use only while every stage before is stored as the very thing that this Job made; when another was published first, the
-rest of the run stands on something else and is abandoned.
+In: the plan and a Job. Out: yes or no. A Job of another commit is of no use, though it makes the same stage digest. A
+Job of several stages is of use only while every stage before is stored as the very thing that this Job made; when
+another was published first, the rest of the run stands on something else and is abandoned.
 """
 
 from itertools import takewhile
