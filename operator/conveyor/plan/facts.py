@@ -247,7 +247,8 @@ class ImportChecksum:
 class ImageReference:
     """Which reference does the planned image `image` have?  Answer: StoredImage.
 
-    Nobody knows before it is built (werf: `dependencies`, stages of staged Dockerfiles), so it stays open while the image is not stored.
+    Nobody knows before it is built (werf: `dependencies`, stages of staged Dockerfiles), so it stays open while the image
+    is not stored.
     """
 
     image: str
