@@ -62,6 +62,25 @@ class Project:
         self._git("checkout", "--quiet", "-b", name)
         self.push(name)
 
+    def branch_from(self, commit: str, name: str) -> None:
+        """Go on on a new branch that begins at a commit."""
+        self._git("checkout", "--quiet", "-b", name, commit)
+
+    def orphan(self, name: str) -> None:
+        """Go on on a new branch that has the present files and no past."""
+        self._git("checkout", "--quiet", "--orphan", name)
+
+    def merge(self, commit: str) -> str:
+        """Merge a commit into the present branch, push, and answer the merge."""
+        self._git("merge", "--quiet", "--no-ff", "--message", "merge", commit)
+        self.commit = self._git("rev-parse", "HEAD").strip()
+        self.push("HEAD")
+        return self.commit
+
+    def rewrite(self, branch: str) -> None:
+        """Put the present commit in the place of a branch, whatever that was."""
+        self.push(f"+HEAD:refs/heads/{branch}")
+
     def tag(self, name: str) -> None:
         """Tag the present commit, annotated."""
         self._git("tag", "--annotate", "--message", name, name)

@@ -12,16 +12,12 @@ VECTORS = Path(__file__).parent.parent / "data" / "werf-digests"
 
 # What the planner cannot do yet, and which part of it is missing.
 NOT_YET: dict[str, str] = {
-    "dockerfile-context-add-files": "needs contextAddFiles, issue 4; files outside git do not exist here",
-    "error-uncommitted-config": "there is no work tree: a commit is built, never uncommitted files",
-    "giterminism-uncommitted": "there is no work tree: a commit is built, never uncommitted files",
-    "staged-multistage": "needs `staged: true`, issue 4",
-    "staged-plain": "needs `staged: true`, issue 4",
-    "staged-v2": "needs `staged: true`, issue 4",
+    "dockerfile-context-add-files": "by design: its files are not committed (test_context_add_files)",
+    "error-uncommitted-config": "by design: there is no work tree: a commit is built, never uncommitted files",
+    "giterminism-uncommitted": "by design: there is no work tree: a commit is built, never uncommitted files",
 }
 # Stages, digests and what is found are compared; these labels are not.
 LABELS_NOT_YET: dict[str, str] = {
-    "git-virtual-merge": "needs --virtual-merge, issue 4",
     "mounts": "labels of mounts are joined to inherited ones by the publisher",
 }
 

@@ -29,6 +29,25 @@ def _commit_id(path: Path, index: int) -> str:
     return run_git("--git-dir", str(path), "rev-parse", f"refs/all/{index}").strip()
 
 
+def git_commit(commits: Sequence[Mapping[str, Any]], scratch: Path) -> str:
+    """Return the id that the last commit gets; `scratch` is where a repository may be made."""
+    run_git("init", "--quiet", "--bare", "--initial-branch=main", str(scratch))
+    run_git("--git-dir", str(scratch), "fast-import", "--quiet", stdin=b"".join(_commits(commits)))
+    return run_git("--git-dir", str(scratch), "rev-parse", f"refs/all/{len(commits) - 1}").strip()
+
+
+def with_ids(commits: Sequence[Mapping[str, Any]], scratch: Path) -> list[dict[str, Any]]:
+    """Return commits with their ids and what they leave out: `files`, `delete` and `parents` are enough to write."""
+    common = {"author": "Dev <dev@example.org>", "message": "step"}
+    done: list[dict[str, Any]] = []
+    for index, commit in enumerate(commits):
+        date = f"2024-01-01T00:00:{index:02}Z"
+        parents = [index - 1] if index else []
+        done.append({**common, "date": date, "parents": parents, **commit})
+        done[-1]["sha"] = git_commit(done, scratch / f"{index}.git")
+    return done
+
+
 def run_git(*args: str, stdin: bytes = b"") -> str:
     """Run git without any configuration of the machine; return what it prints."""
     environment = {

@@ -34,6 +34,7 @@ from conveyor.plan.facts import (
 )
 from conveyor.plan.model import BuildPlan, PlannedImage, StageState
 from conveyor.plan.planner import plan
+from conveyor.plan.staged import staged_version
 
 MAX_ROUNDS = 40
 REGISTRY = "127.0.0.1:5055/cases"
@@ -138,8 +139,14 @@ class Replay:
         for stage_id in sorted(self.stored):
             stages[stage_id.digest] = (*stages.get(stage_id.digest, ()), stage_id.timestamp)
         sha = self.vector["commits"][run["commit"]]["sha"]
-        repo = f"{REGISTRY}/{self.vector['name']}"
-        return Facts(commit=sha, repo=repo, stages=stages, answers=dict(answers))
+        return Facts(
+            commit=sha,
+            stages=stages,
+            answers=dict(answers),
+            repo=f"{REGISTRY}/{self.vector['name']}",
+            staged_version=staged_version(run["args"].get("env", {})),
+            virtual_merge="--virtual-merge" in run["args"].get("flags", []),
+        )
 
     async def _answer(self, git: GitAnswers, question: Question) -> Answer:
         match question:
@@ -151,7 +158,9 @@ class Replay:
                 about = self.vector["base_images"].get(question.reference, "")
                 ids = dict(re.findall(r"(image id|manifest) (sha256:\w+)", about))
                 digest = ids.get("manifest", f"sha256:{'0' * 64}")
-                return BaseImage(digest=digest, config={}, id=ids.get("image id", ""))
+                return BaseImage(
+                    digest=digest, config={"Env": _env(about)}, id=ids.get("image id", "")
+                )
             case _:
                 return await git.answer(question)
 
@@ -178,6 +187,13 @@ def history(directory: Path, *changes: Mapping[str, Any]) -> dict[str, Any]:
     told = [commit | {"sha": sha} for commit, sha in zip(commits, ids, strict=True)]
     runs = [{"commit": number, "args": {}, "images": {}} for number in range(len(commits))]
     return {"name": "own", "commits": told, "base_images": {}, "runs": runs}
+
+
+def _env(about: str) -> list[str]:
+    """Return the environment that a vector's text about a base image tells."""
+    found = re.search(r"Env (.+?);", about)
+    path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    return found[1].replace("PATH=(same)", path).split(", ") if found else []
 
 
 def seen(result: BuildPlan, names: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:

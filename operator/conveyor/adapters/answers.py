@@ -4,19 +4,26 @@ In: a `Question`, the repositories of one build. Out: its `Answer`. Questions ab
 `handles` tells them apart.
 """
 
+import asyncio
+import hashlib
+import posixpath
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
+from conveyor.adapters.git_context import ContextTree, added_paths
 from conveyor.adapters.git_repo import GitRepo
 from conveyor.config.dockerignore import Dockerignore
 from conveyor.config.model import StapelImage, WerfConfig
 from conveyor.plan.digest import OWN_REPOSITORY
 from conveyor.plan.facts import (
+    AddedFiles,
     Ancestry,
     Answer,
     CommitExists,
+    CommitParents,
     ContextChecksum,
+    ContextHash,
     FileText,
     MappingPatch,
     PathKind,
@@ -27,7 +34,16 @@ from conveyor.plan.facts import (
 from conveyor.plan.paths import AllOf, Below, PathMatcher
 
 RepoQuestion = (
-    Ancestry | CommitExists | ContextChecksum | FileText | MappingPatch | PathKind | TreeChecksum
+    AddedFiles
+    | Ancestry
+    | CommitExists
+    | CommitParents
+    | ContextChecksum
+    | ContextHash
+    | FileText
+    | MappingPatch
+    | PathKind
+    | TreeChecksum
 )
 GitQuestion = RepoQuestion | RemoteHead
 OpenRemote = Callable[[str], Awaitable[GitRepo]]
@@ -114,23 +130,61 @@ async def _answer(repo: GitRepo, question: RepoQuestion) -> Answer:
         case MappingPatch():
             commits = (question.from_commit, question.to_commit)
             return await repo.patch(*commits, question.filter, question.to)
-        case ContextChecksum():
-            return await _context_checksum(repo, question)
-        case Ancestry() | CommitExists():
+        case ContextChecksum() | ContextHash() | AddedFiles():
+            return await _about_context(repo, question)
+        case Ancestry() | CommitExists() | CommitParents():
             return await _about_commit(repo, question)
         case _:
             assert_never(question)
 
 
-async def _about_commit(repo: GitRepo, question: Ancestry | CommitExists) -> bool:
+async def _about_commit(
+    repo: GitRepo, question: Ancestry | CommitExists | CommitParents
+) -> bool | tuple[str, ...]:
+    if isinstance(question, CommitParents):
+        return await repo.parents(question.commit)
     if isinstance(question, CommitExists):
         return await repo.commit_exists(question.commit)
     return await repo.is_ancestor(question.ancestor, question.commit)
 
 
-async def _context_checksum(repo: GitRepo, question: ContextChecksum) -> str:
+async def _about_context(
+    repo: GitRepo, question: ContextChecksum | ContextHash | AddedFiles
+) -> str:
+    if isinstance(question, AddedFiles):
+        return await _added_files(repo, question)
+    if isinstance(question, ContextHash):
+        return await _context_hash(repo, question)
     tree = await repo.tree(question.commit)
     files = ContextFiles(Dockerignore.parse(question.dockerignore))
     sources = PathMatcher(question.context, include=question.sources)
     matcher = AllOf((sources, Below(question.context, files)))
+    tree.refuse_submodules(matcher, "name it in .dockerignore")
     return tree.checksum(matcher, question.context)
+
+
+async def _context_hash(repo: GitRepo, question: ContextHash) -> str:
+    tree = await repo.tree(question.commit)
+    ignore = Dockerignore.parse(question.dockerignore)
+    context = await asyncio.to_thread(
+        ContextTree.of, tree, question.context, ignore, question.dockerfile
+    )
+    paths = context.named(question.sources, globs=question.globs)
+    if not paths:
+        return ""
+    return context.hash(paths, await repo.blob_sums(set(context.blobs(paths))))
+
+
+async def _added_files(repo: GitRepo, question: AddedFiles) -> str:
+    tree = await repo.tree(question.commit)
+    matcher = PathMatcher(question.context, include=question.sources)
+    checksum, any_of_them = hashlib.sha256(), False
+    for path in added_paths(tree, question.project_dir, question.files):
+        # werf compares a path relative to the project with a context relative to the repository.
+        entry = tree.entry(posixpath.join(question.project_dir, path))
+        if entry is None or not matcher.matches(path):
+            continue
+        any_of_them = True
+        checksum.update(path.encode("utf-8", "surrogateescape"))
+        await repo.read_blob(entry.oid, checksum.update)
+    return checksum.hexdigest() if any_of_them else ""

@@ -16,6 +16,7 @@ from conveyor.plan.paths import Matcher
 
 SHORT_ID = 8
 _INDEX = re.compile(r"index ([0-9a-f]+)\.\.([0-9a-f]+)(.*)", re.DOTALL)
+_SUBMODULE = re.compile(r" (?:contains .*|[0-9a-f]+\.{2,3}[0-9a-f]+.*)$")
 _ESCAPE = re.compile(r'\\([0-7]{3}|["\\abfnrtv])')
 _ESCAPED = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 _QUOTED = {text: f"\\{char}" for char, text in _ESCAPED.items()} | {'"': '\\"', "\\": "\\\\"}
@@ -65,14 +66,21 @@ class DiffFilter:
         if line.startswith(b"diff --git "):
             self._begin(_text(line))
         elif line.startswith(b"Submodule "):
-            raise UserError(
-                Reason.NOT_SUPPORTED,
-                f"git submodules are not supported, and one changed: {_text(line)}",
-            )
+            self._submodule(_text(line))
         elif self._state == "body":
             self._keep(line)
         elif self._state == "head":
             self._head(_text(line))
+
+    def _submodule(self, line: str) -> None:
+        """One that no mapping takes is nobody's business; its file-by-file change is not in this repository."""
+        self._state = "skip"
+        path = _unquote(_SUBMODULE.sub("", line.removeprefix("Submodule ")))
+        if self.matcher.matches(path):
+            raise UserError(
+                Reason.NOT_SUPPORTED,
+                f"git submodules are not supported, and {path} changed; name it in excludePaths",
+            )
 
     def _head(self, line: str) -> None:
         if line.startswith(("--- a/", "--- /dev/null", '--- "')):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from conveyor.adapters.git_errors import GitFailed
 
@@ -84,10 +85,14 @@ class GitProcess:
         into: Callable[[bytes], None],
         timeout: float = 60,  # noqa: ASYNC109
         limit: int = MAX_OUTPUT,
+        stdin: IO[bytes] | None = None,
     ) -> None:
-        """Run a command and hand its output over piece by piece. Arguments and errors as for `run`."""
+        """Run a command and hand its output over piece by piece. Arguments and errors as for `run`.
+
+        `stdin` is an open file that the command reads.
+        """
         async with self.slots:
-            process = await self._start(args)
+            process = await self._start(args, stdin)
             complaints = asyncio.create_task(_tail(process.stderr))
             try:
                 async with asyncio.timeout(timeout):
@@ -103,13 +108,15 @@ class GitProcess:
         if code:
             raise GitFailed(args[0], code, stderr)
 
-    async def _start(self, args: tuple[str, ...]) -> asyncio.subprocess.Process:
+    async def _start(
+        self, args: tuple[str, ...], stdin: IO[bytes] | None
+    ) -> asyncio.subprocess.Process:
         options = [option for setting in _CONFIG for option in ("-c", setting)]
         if self.git_dir is not None:
             options.append(f"--git-dir={self.git_dir}")
         return await asyncio.create_subprocess_exec(
             *("git", *options, *args),
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=stdin or asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             env=self._environment(),

@@ -7,12 +7,14 @@ digest is made of follows werf exactly (werf-semantics 4.11 and 8.5). Attributes
 
 import asyncio
 import re
+import tempfile
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from conveyor.adapters.git_blobs import BlobSums
 from conveyor.adapters.git_credentials import GitCredentials, credential_environment
 from conveyor.adapters.git_diff import DiffFilter
 from conveyor.adapters.git_errors import GitFailed, remote_error, without_user_info
@@ -109,6 +111,38 @@ class GitRepo:
         """Return the committer date in Unix seconds."""
         return int(await self._read("show", "-s", "--format=%ct", check_id(commit)))
 
+    async def parents(self, commit: str) -> tuple[str, ...]:
+        """Return the ids of a commit's parents, in order."""
+        found = await self._read("show", "-s", "--format=%P", check_id(commit))
+        return tuple(found.decode("ascii").split())
+
+    async def blob_sums(self, oids: Collection[str]) -> dict[str, str]:
+        """Return the SHA-256 (hex) of the contents of blobs by id."""
+        sums = BlobSums()
+        with tempfile.TemporaryFile() as names:
+            names.write("".join(f"{oid}\n" for oid in oids).encode("ascii"))
+            names.seek(0)
+            async with self._online() as git:
+                try:
+                    await git.stream(
+                        *("cat-file", "--batch"),
+                        into=sums.feed,
+                        timeout=NETWORK_SECONDS,
+                        limit=_MAX_DIFF,
+                        stdin=names,
+                    )
+                except GitFailed as failure:
+                    raise self._explain(failure) from failure
+        return sums.found
+
+    async def read_blob(self, oid: str, into: Callable[[bytes], None]) -> None:
+        """Hand over a blob's content piece by piece."""
+        async with self._online() as git:
+            try:
+                await git.stream("cat-file", "blob", oid, into=into, timeout=NETWORK_SECONDS)
+            except GitFailed as failure:
+                raise self._explain(failure) from failure
+
     async def path_kind(self, commit: str, path: str) -> str:
         """Return "file", "directory" or "" for nothing."""
         return (await self.tree(commit)).kind(path)
@@ -141,12 +175,18 @@ class GitRepo:
         tree = await self.tree(commit)
         base = path_filter.base
         matcher = AllOf((PathMatcher.of(path_filter), PathMatcher(base, include=narrow)))
+        tree.refuse_submodules(matcher, "name it in excludePaths")
         return await asyncio.to_thread(tree.checksum, matcher, base)
 
     async def patch(
         self, from_commit: str, to_commit: str, path_filter: PathFilter, to: str
-    ) -> Patch:
-        """Return what changed in a mapping: the exact text that werf hashes, and the size that werf counts."""
+    ) -> Patch | None:
+        """Return what changed in a mapping: the exact text that werf hashes, and the size that werf counts.
+
+        None when the first commit is not in the clone: history was rewritten.
+        """
+        if not await self.commit_exists(from_commit):
+            return None
         if await self._same(from_commit, to_commit, path_filter.base):
             return Patch(text="", size=0, empty=True)
         kind = await self.path_kind(to_commit, path_filter.base)

@@ -30,7 +30,7 @@ class Entry:
 class GitTree:
     """All entries of one commit by path; "" is the root."""
 
-    __slots__ = ("_children", "_entries")
+    __slots__ = ("_children", "_entries", "_submodules")
 
     def __init__(self, root: str, listing: bytes) -> None:
         """Read `git ls-tree -r -t -z --full-tree`; `root` is the id of the root tree."""
@@ -47,6 +47,7 @@ class GitTree:
             path = name.decode("utf-8", "surrogateescape")
             self._entries[path] = Entry(*head.decode("ascii").split(" "))
             self._children.setdefault(path.rpartition("/")[0], []).append(path)
+        self._submodules = [path for path, one in self._entries.items() if one.type == "commit"]
 
     def entry(self, path: str) -> Entry | None:
         """Return what is at the path itself, links not followed."""
@@ -65,6 +66,23 @@ class GitTree:
             yield under
         for child in self._children.get(under, ()):
             yield from self.files(child)
+
+    def entries(self, under: str = "") -> Iterator[str]:
+        """Yield the paths of everything below a path, submodules too, in tree order."""
+        for child in self._children.get(under, ()):
+            yield child
+            yield from self.entries(child)
+
+    def refuse_submodules(self, matcher: Matcher, how: str) -> None:
+        """Refuse a submodule that the matcher covers; `how` says how to leave one out.
+
+        Raises:
+            UserError: NotSupported. Its files are in another repository, and would be missing in the image.
+        """
+        for path in self._submodules:
+            if matcher.matches(path):
+                text = f"git submodules are not supported, and {path} is one; {how}"
+                raise UserError(Reason.NOT_SUPPORTED, text)
 
     def checksum(self, matcher: Matcher, scope: str = "") -> str:
         """Return the checksum (64 hex) of what the matcher covers at or below `scope`, "" for nothing."""

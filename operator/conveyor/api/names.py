@@ -53,6 +53,8 @@ ANNOTATION_STAGES = f"{GROUP}/stages"
 
 ANNOTATION_DIGESTS = f"{GROUP}/digests"
 """On Jobs: digests of the stages it runs, comma separated; empty for an export Job."""
+ANNOTATION_CONTENTS = f"{GROUP}/contents"
+"""On Jobs: content digests of the same stages: one digest stands for other files at another commit."""
 ANNOTATION_PARENT = f"{GROUP}/parent"
 """On Jobs: manifest digest of the image that the first stage starts from."""
 ANNOTATION_EXPORTS = f"{GROUP}/exports"
@@ -161,6 +163,10 @@ class Reason(StrEnum):
     LABELS_KEPT = (
         "LabelsKept",
         "Event: imageSpec asks to remove labels that stay, for without them the stage is not found again.",
+    )
+    NO_EFFECT = (
+        "NoEffect",
+        "Event: something in werf.yaml has no effect; the message says what, and why.",
     )
     CANCELED = (
         "Canceled",

@@ -100,6 +100,9 @@ class GitSource(Model):
     """Secret with `username` and `password` (http), or `ssh-privatekey` and `known_hosts` (ssh)."""
     path: str | None = Field(default=None, min_length=1, max_length=1024)
     """Directory of the project in the repository. Default: its root."""
+    virtual_merge: bool = False
+    """The commit is a merge that is only proposed, such as a pull request's. Stages built before on the branch that is merged
+    serve then, as with werf's `--virtual-merge`. Default: false."""
 
 
 class Source(Model):

@@ -7,22 +7,28 @@ latest before the reference, `FROM x AS x` takes the image x from outside, the l
 is the target of that name.
 """
 
-from conveyor.config.dockerfile_model import Block, Dockerfile
+from conveyor.config.dockerfile_model import Block, Dockerfile, Instruction
+from conveyor.config.dockerfile_mounts import mount_images
 
 MAX_INDEX = 10**9
 
 
 def check_blocks(parsed: Dockerfile) -> None:
-    """Check every COPY --from.
+    """Check every COPY --from and RUN --mount=from=.
 
     Raises:
         UserError: InvalidDockerfile: a number without a block, the block itself or a later one.
     """
     for block in parsed.blocks:
         for instruction in block.instructions:
-            source = instruction.flag("from")
-            if source:
-                _check_source(parsed, block, source, instruction.line)
+            for source in sources_of(instruction):
+                _check_source(parsed, block, source, instruction)
+
+
+def sources_of(instruction: Instruction) -> tuple[str, ...]:
+    """Return what an instruction names in COPY --from or RUN --mount=from=, in order."""
+    copied = instruction.flag("from") if instruction.keyword == "COPY" else ""
+    return (copied,) if copied else mount_images(instruction)
 
 
 def base_block(parsed: Dockerfile, block: Block, base: str) -> Block | None:
@@ -67,11 +73,13 @@ def block_image_name(parsed: Dockerfile, block: Block, image: str, target: Block
     return f"{image}/stage{block.index}"
 
 
-def _check_source(parsed: Dockerfile, block: Block, source: str, line: int) -> None:
+def _check_source(parsed: Dockerfile, block: Block, source: str, instruction: Instruction) -> None:
+    line = instruction.line
+    what = f"COPY --from={source}" if instruction.keyword == "COPY" else f"--mount from={source}"
     if _is_number(source):
         index = _number(source)
         if index >= len(parsed.blocks):
-            text = f"COPY --from={source}: there is no stage {source}; stages are numbered from 0"
+            text = f"{what}: there is no stage {source}; stages are numbered from 0"
             raise parsed.error(line, text)
         found: Block | None = parsed.blocks[index]
     else:
@@ -79,12 +87,8 @@ def _check_source(parsed: Dockerfile, block: Block, source: str, line: int) -> N
     if found is None or found.index < block.index:
         return
     if found.index == block.index:
-        raise parsed.error(
-            line, f"COPY --from={source}: a stage cannot copy from itself (circular)"
-        )
-    text = (
-        f"COPY --from={source}: the stage begins only in line {found.line}; put it before this one"
-    )
+        raise parsed.error(line, f"{what}: a stage cannot copy from itself (circular)")
+    text = f"{what}: the stage begins only in line {found.line}; put it before this one"
     raise parsed.error(line, text)
 
 

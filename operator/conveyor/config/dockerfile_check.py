@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 
 from conveyor.api.errors import UserError
 from conveyor.config.dockerfile_model import INVALID, NOT_SUPPORTED, Instruction
+from conveyor.config.dockerfile_mounts import mount_flags, parse_mount
 from conveyor.config.dockerfile_syntax import parse_instructions
 from conveyor.config.dockerfile_values import (
     check_mode,
@@ -27,12 +28,14 @@ _FLAGS: Mapping[str, tuple[str, ...]] = {
     "COPY": ("from", "chown", "chmod", "link"),
     "ADD": ("chown", "chmod", "link"),
     "HEALTHCHECK": _HEALTH_FLAGS,
+    "RUN": ("mount", "network", "security"),
 }
 _UNSUPPORTED_FLAGS: Mapping[str, tuple[str, ...]] = {
     "COPY": ("parents", "exclude"),
     "ADD": ("exclude", "keep-git-dir", "checksum", "unpack"),
-    "RUN": ("mount", "network", "security", "device"),
+    "RUN": ("device",),
 }
+_RUN_VALUES = {"network": ("default", "none", "host"), "security": ("sandbox", "insecure")}
 _HARMLESS_FLAGS = frozenset({"--network=default", "--security=sandbox"})
 
 
@@ -67,6 +70,14 @@ def check_context_source(keyword: str, source: str) -> str:
     return ""
 
 
+def unbuildable_flag(instruction: Instruction) -> str:
+    """Return why a flag of a RUN can be hashed but not carried out by this version, "" when all can."""
+    for flag in instruction.flags if instruction.keyword == "RUN" else ():
+        if flag not in _HARMLESS_FLAGS:
+            return f"RUN {flag.partition('=')[0]} is not supported"
+    return ""
+
+
 def unsupported_add_source(source: str) -> str:
     """Return why an ADD source is not supported, "" when it is a plain file or directory."""
     if _REMOTE.search(source):
@@ -86,14 +97,12 @@ def _check_flags(instruction: Instruction, place: str) -> None:
     seen: set[str] = set()
     for flag in instruction.flags:
         name, equals, value = flag.removeprefix("--").partition("=")
-        if flag in _HARMLESS_FLAGS and name in unsupported:
-            continue
         if name in unsupported:
             text = f"{instruction.keyword} --{name} is not supported"
             raise UserError(NOT_SUPPORTED, f"{place}: {text}")
         if name not in allowed:
             raise UserError(INVALID, f"{place}: {_unknown_flag(instruction.keyword, flag)}")
-        if name in seen:
+        if name in seen and name != "mount":
             raise UserError(INVALID, f"{place}: flag --{name} is given twice")
         if (name == "link" and value.lower() not in ("", "true", "false")) or (
             not value and (equals or name != "link")
@@ -142,6 +151,17 @@ def _check_command(instruction: Instruction) -> None:
             raise _UnsupportedError(f"a here-document in {instruction.keyword} is not supported")
         if _HEREDOC.match(instruction.args[0]) and instruction.heredocs[0].content.startswith("#!"):
             raise _UnsupportedError("a here-document that starts with #! is not supported")
+
+
+def _check_run(instruction: Instruction) -> None:
+    _check_command(instruction)
+    for name, allowed in _RUN_VALUES.items():
+        value = instruction.flag(name) or allowed[0]
+        if value not in allowed:
+            raise ValueError(f"--{name}={value} is unknown; known are {', '.join(allowed)}")
+    for flag in mount_flags(instruction):
+        if "$" not in flag:
+            parse_mount(flag, str)
 
 
 def _check_copy(instruction: Instruction) -> None:
@@ -222,7 +242,7 @@ _CHECKS: Mapping[str, Callable[[Instruction], None]] = {
     "ARG": _check_arg,
     "ENV": _check_pairs,
     "LABEL": _check_pairs,
-    "RUN": _check_command,
+    "RUN": _check_run,
     "CMD": _check_command,
     "ENTRYPOINT": _check_command,
     "COPY": _check_copy,

@@ -54,6 +54,7 @@ def dockerfile_images(
         dockerfile=_path(section, "dockerfile", "Dockerfile"),
         context=_path(section, "context", "app"),
         target=section.text("target"),
+        context_add_files=_added(section),
         args=args,
         add_host=section.texts("addHost"),
         network=section.text("network"),
@@ -74,11 +75,19 @@ def _check_unsupported(section: Section) -> None:
             "`contextAddFile` and `contextAddFiles` are both set; keep contextAddFiles",
             key="contextAddFile",
         )
-    for key in ("contextAddFile", "contextAddFiles"):
-        section.not_supported(key, "commit the files; only what is in git is built")
     section.not_supported("ssh", "remove it")
     section.not_supported("secrets", "remove it")
     section.not_supported("sbom", "remove it")
+
+
+def _added(section: Section) -> tuple[str, ...]:
+    key = "contextAddFiles" if section.is_set("contextAddFiles") else "contextAddFile"
+    paths = section.texts(key)
+    for path in paths:
+        if not path or not stays_inside(path):
+            text = f"`{key}` has {shorten(path)}; write paths relative to the context"
+            section.error(text, key=key)
+    return tuple(clean(path) for path in paths)
 
 
 def _path(section: Section, key: str, example: str) -> str:

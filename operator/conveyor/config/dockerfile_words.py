@@ -9,17 +9,14 @@ variable is empty. Nothing here knows instructions or files.
 
 import unicodedata
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 from conveyor.config.dockerfile_globs import Glob
+from conveyor.config.dockerfile_word_list import Words
 
 T = TypeVar("T")
 MAX_WORD = 64 * 1024
 MAX_DEPTH = 32
-_SPACES = frozenset("\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000") | {
-    chr(code) for code in range(0x2000, 0x200B)
-}
 _SPECIAL_PARAMETERS = frozenset("@*#?-$!0")
 
 
@@ -27,19 +24,25 @@ class ExpansionError(ValueError):
     """The word cannot be expanded; the text says why, without a place."""
 
 
-def expand_word(word: str, env: Mapping[str, str], *, escape: str = "\\") -> str:
+def expand_word(
+    word: str, env: Mapping[str, str], *, escape: str = "\\", keep_unset: bool = False
+) -> str:
     """Return the word with variables replaced and quotes removed.
+
+    `keep_unset` leaves substitutions of unknown variables as they are (BuildKit: SkipUnsetEnv).
 
     Raises:
         ExpansionError: Bad substitution, unmatched quote, `${x?}` of an unset x, or a result over
             64 KiB.
     """
-    return _Lexer(word, env, escape).run()[0]
+    return _Lexer(word, env, escape, keep_unset=keep_unset).run()[0]
 
 
-def expand_words(word: str, env: Mapping[str, str], *, escape: str = "\\") -> tuple[str, ...]:
+def expand_words(
+    word: str, env: Mapping[str, str], *, escape: str = "\\", keep_unset: bool = False
+) -> tuple[str, ...]:
     """Return the words of the expanded text, split at unquoted blanks; raises as `expand_word`."""
-    return _Lexer(word, env, escape).run()[1]
+    return _Lexer(word, env, escape, keep_unset=keep_unset).run()[1]
 
 
 def expand_word_seen(
@@ -50,44 +53,17 @@ def expand_word_seen(
     return lexer.run()[0], frozenset(lexer.missing)
 
 
-@dataclass(slots=True)
-class _Words:
-    """Words being collected; only unquoted blanks end a word."""
-
-    done: list[str] = field(default_factory=list)
-    current: list[str] = field(default_factory=list)
-    in_word: bool = False
-
-    def add(self, text: str) -> None:
-        for char in text:
-            if char not in _SPACES:
-                self.add_raw(char)
-            elif self.in_word and any(self.current):
-                self._end()
-
-    def add_raw(self, text: str) -> None:
-        self.current.append(text)
-        self.in_word = True
-
-    def finish(self) -> tuple[str, ...]:
-        if any(self.current):
-            self._end()
-        return tuple(self.done)
-
-    def _end(self) -> None:
-        self.done.append("".join(self.current))
-        self.current.clear()
-        self.in_word = False
-
-
 class _Lexer:
     """One pass over one word; a cursor, the variables, and the names that were missing."""
 
-    def __init__(self, text: str, env: Mapping[str, str], escape: str) -> None:
+    def __init__(
+        self, text: str, env: Mapping[str, str], escape: str, *, keep_unset: bool = False
+    ) -> None:
         self._text = text
         self._at = 0
         self._env = env
         self._escape = escape
+        self._keep_unset = keep_unset
         self._raw_escapes = False
         self._depth = 0
         self._size = 0
@@ -112,7 +88,7 @@ class _Lexer:
         if self._depth > MAX_DEPTH:
             raise ExpansionError(f"substitutions nested deeper than {MAX_DEPTH}")
         result: list[str] = []
-        words = _Words()
+        words = Words()
         while char := self._peek():
             if char == stop:
                 self._next()
@@ -125,7 +101,7 @@ class _Lexer:
         self._raw_escapes = before
         return "".join(result), words.finish()
 
-    def _one(self, char: str, result: list[str], words: _Words) -> None:
+    def _one(self, char: str, result: list[str], words: Words) -> None:
         if char == "$":
             text = self._dollar()
             result.append(text)
@@ -137,7 +113,7 @@ class _Lexer:
         else:
             self._plain(result, words)
 
-    def _plain(self, result: list[str], words: _Words) -> None:
+    def _plain(self, result: list[str], words: Words) -> None:
         char = self._next()
         if char != self._escape:
             result.append(char)
@@ -184,7 +160,7 @@ class _Lexer:
         self._next()
         if self._peek() != "{":
             name = self._name()
-            return self._value(name)[0] if name else "$"
+            return self._plain_value(name, f"${name}") if name else "$"
         self._next()
         if not self._peek():
             raise ExpansionError("missing '}' after '${'")
@@ -195,7 +171,7 @@ class _Lexer:
     def _braced(self, name: str) -> str:
         modifier = self._next()
         if modifier == "}":
-            return self._value(name)[0]
+            return self._plain_value(name, f"${{{name}}}")
         if modifier == "/":
             return self._replace(name)
         colon = modifier == ":"
@@ -211,6 +187,8 @@ class _Lexer:
 
     def _modify(self, name: str, kind: str, word: str, *, null_is_unset: bool) -> str:
         value, known = self._value(name)
+        if not known and self._keep_unset:
+            return f"${{{name}{':' if null_is_unset else ''}{kind}{word}}}"
         present = known and not (null_is_unset and not value)
         if kind == "-":
             return value if present else word
@@ -231,7 +209,9 @@ class _Lexer:
             self._next()
         pattern = self._operand("/", raw_escapes=True)
         replacement = self._operand("}", raw_escapes=True)
-        value = self._value(name)[0]
+        value, known = self._value(name)
+        if not known and self._keep_unset:
+            return f"${{{name}/{pattern}/{replacement}}}"
         return _limited(lambda: _glob(pattern).replace(value, replacement, every=every))
 
     def _operand(self, stop: str, *, raw_escapes: bool) -> str:
@@ -255,6 +235,10 @@ class _Lexer:
         while self._peek() and wanted(self._peek()):
             self._at += 1
         return self._text[start : self._at]
+
+    def _plain_value(self, name: str, written: str) -> str:
+        value, known = self._value(name)
+        return value if known or not self._keep_unset else written
 
     def _value(self, name: str) -> tuple[str, bool]:
         if name in self._env:

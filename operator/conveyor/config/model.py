@@ -245,6 +245,7 @@ class DockerfileImage:
     Attributes:
         dockerfile: Path relative to `context`.
         context: Directory in git, relative to the project directory, "" for the project directory itself.
+        context_add_files: Files and directories that are in the context even if they are ignored, relative to it.
         args: Build args as text; `target` "" means the last stage.
     """
 
@@ -252,6 +253,7 @@ class DockerfileImage:
     dockerfile: str
     context: str = ""
     target: str = ""
+    context_add_files: tuple[str, ...] = ()
     args: Mapping[str, str] = field(default_factory=dict)
     add_host: tuple[str, ...] = ()
     network: str = ""

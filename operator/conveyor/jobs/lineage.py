@@ -1,14 +1,15 @@
 """Whether a Job builds on what is stored.
 
-In: the plan and a Job. Out: yes or no. A Job of several stages is of use only while every stage before is stored as the very
-thing that this Job made; when another was published first, the rest of the run stands on something else and is abandoned.
+In: the plan and a Job. Out: yes or no. A Job of another commit is of no use, though it makes the same stage digest. A
+Job of several stages is of use only while every stage before is stored as the very thing that this Job made; when
+another was published first, the rest of the run stands on something else and is abandoned.
 """
 
 from itertools import takewhile
 
 from conveyor.jobs.model import ObservedJob
 from conveyor.plan.facts import StageDesc
-from conveyor.plan.model import BuildPlan, ImageBase, PlannedImage, StageState
+from conveyor.plan.model import BuildPlan, ImageBase, PlannedImage, PlannedStage, StageState
 
 
 def builds(plan: BuildPlan, image: PlannedImage, index: int, job: ObservedJob) -> bool:
@@ -18,7 +19,8 @@ def builds(plan: BuildPlan, image: PlannedImage, index: int, job: ObservedJob) -
         index: Position of the stage in the image; its digest is one of the Job's.
     """
     run = job.digests.index(str(image.stages[index].digest))
-    return _holds(plan, image, index - run, run, job)
+    brings = _brings(job, run, image.stages[index])
+    return brings and _holds(plan, image, index - run, run, job)
 
 
 def serves(plan: BuildPlan, image: PlannedImage, job: ObservedJob) -> bool:
@@ -33,9 +35,10 @@ def serves(plan: BuildPlan, image: PlannedImage, job: ObservedJob) -> bool:
     pairs = zip(digests[first:], job.digests, strict=False)
     common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
     stages = image.stages[first : first + common]
-    open_ = any(stage.state is not StageState.CACHED for stage in stages)
-    wanted = open_ or common == len(job.digests)
-    return wanted and _holds(plan, image, first, common, job)
+    open_ = [stage for stage in stages if stage.state is not StageState.CACHED]
+    wanted = bool(open_) or common == len(job.digests)
+    brings = all(_brings(job, job.digests.index(str(stage.digest)), stage) for stage in open_)
+    return wanted and brings and _holds(plan, image, first, common, job)
 
 
 def built_image(plan: BuildPlan, image: PlannedImage, job: ObservedJob) -> bool:
@@ -44,6 +47,11 @@ def built_image(plan: BuildPlan, image: PlannedImage, job: ObservedJob) -> bool:
     if job.digests[0] not in digests or (job.ended and len(job.result.runs) < len(job.digests)):
         return False
     return _holds(plan, image, digests.index(job.digests[0]), len(job.digests), job)
+
+
+def _brings(job: ObservedJob, run: int, stage: PlannedStage) -> bool:
+    """Whether the Job makes the very content that is planned: the digest of a git stage does not tell the commit."""
+    return job.contents[run : run + 1] == (stage.content_digest,)
 
 
 def _holds(plan: BuildPlan, image: PlannedImage, first: int, runs: int, job: ObservedJob) -> bool:

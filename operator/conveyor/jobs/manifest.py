@@ -116,6 +116,7 @@ def _annotations(order: JobOrder, build: ImageBuild) -> dict[str, str]:
         names.ANNOTATION_IMAGE: order.image,
         names.ANNOTATION_STAGES: ",".join(stage.name for stage in order.stages),
         names.ANNOTATION_DIGESTS: ",".join(str(stage.digest) for stage in order.stages),
+        names.ANNOTATION_CONTENTS: ",".join(str(stage.content_digest) for stage in order.stages),
         names.ANNOTATION_PARENT: order.parent.manifest_digest,
         names.ANNOTATION_EXPORTS: json.dumps(exports),
         names.ANNOTATION_RUN: run_id(build),

@@ -82,6 +82,7 @@ class ObservedJob:
 
     Attributes:
         digests: Stage digests in the order of its runs; () for an export Job.
+        contents: Their content digests: a git stage of one digest has other files at another commit.
         parent: Manifest digest of the stage image it started from.
         exports: Local export id to export key, as the Job was told.
         waiting: Why it does not run yet, for people; "" when it does.
@@ -95,6 +96,7 @@ class ObservedJob:
     run_id: str
     attempt: int
     digests: tuple[str, ...]
+    contents: tuple[str, ...]
     parent: str
     exports: Mapping[str, str]
     phase: JobPhase

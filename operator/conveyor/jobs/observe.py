@@ -39,6 +39,7 @@ def observe(
         result = replace(result, failure=_cause(job, pod, result.failure))
     reason, waiting = _waiting(pod, refusal) if phase is not JobPhase.ENDED else (None, "")
     digests = notes.get(names.ANNOTATION_DIGESTS, "")
+    contents = notes.get(names.ANNOTATION_CONTENTS, "")
     return ObservedJob(
         name=meta["name"],
         uid=meta["uid"],
@@ -46,6 +47,7 @@ def observe(
         run_id=notes.get(names.ANNOTATION_RUN, ""),
         attempt=int(meta["labels"].get(names.LABEL_ATTEMPT, "0")),
         digests=tuple(digests.split(",")) if digests else (),
+        contents=tuple(contents.split(",")) if contents else (),
         parent=notes.get(names.ANNOTATION_PARENT, ""),
         exports=json.loads(notes.get(names.ANNOTATION_EXPORTS) or "{}"),
         phase=phase,

@@ -103,7 +103,7 @@ def _plan_block(
         inquiry=chain.inquiry,
     )
     depends = hashed("StageDependencies", block.digest_components)
-    own.add(STAGE, depends, replace(work, block=block.block), git=False)
+    own.add(STAGE, depends, replace(work, block=block.block, refused=block.refused), git=False)
     if target and image.image_spec is not None:
         add_image_spec(own, image.image_spec, work.labels[labels.WERF])
     return _image(image, block.name, own, (*block.depends_on, *needed_images(image)))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from conveyor.plan import labels
 from conveyor.plan.dependencies import next_dependencies
-from conveyor.plan.digest import content_digest, stage_components, stage_digest
+from conveyor.plan.digest import content_digest, hashed_name, stage_components, stage_digest
 from conveyor.plan.facts import ContentDigest, Facts, Question, StageDesc, StageDigest, StageID
 from conveyor.plan.inquiry import Inquiry
 from conveyor.plan.mappings import MappingCommit
@@ -65,18 +65,21 @@ class Chain:
         *,
         git: bool,
         wanted_labels: Mapping[str, str] | None = None,
+        base_image: str = "",
     ) -> None:
         """Plan the next stage; `git` stages carry every mapping's commit.
 
         Args:
             wanted_labels: Labels that a stored stage has to have.
+            base_image: Reference that the digest is bound to.
         """
         previous = self.previous
         components = stage_components(
-            stage=name,
+            stage=hashed_name(name),
             dependencies=dependencies,
             previous=(previous.digest, previous.next_dependencies) if previous else None,
             platform=self.platform,
+            base_image=base_image,
         )
         digest = stage_digest(components)
         stored = self._select(name, digest, wanted_labels or {}, git=git)
@@ -141,7 +144,10 @@ class Chain:
 
     def _content(self, name: str, digest: StageDigest, handed_on: str) -> ContentDigest:
         return content_digest(
-            stage=name, digest=digest, next_dependencies=handed_on, platform=self.platform
+            stage=hashed_name(name),
+            digest=digest,
+            next_dependencies=handed_on,
+            platform=self.platform,
         )
 
     def _base(self) -> Base:

@@ -46,6 +46,11 @@ def legacy_name(stage: str) -> str:
     return _LEGACY_NAMES.get(stage, stage)
 
 
+def hashed_name(stage: str) -> str:
+    """Return the name without the number that tells the instructions of a staged Dockerfile apart."""
+    return stage.rstrip("0123456789")
+
+
 def named(label: str, value: str) -> Component:
     """Return a plain named argument."""
     return Component(label=label, value=value)
@@ -64,6 +69,7 @@ def stage_components(
     dependencies: Component,
     previous: tuple[StageDigest, str] | None,
     platform: str = DEFAULT_PLATFORM,
+    base_image: str = "",
 ) -> tuple[Component, ...]:
     """Return the named arguments of a stage digest, in hash order.
 
@@ -72,6 +78,7 @@ def stage_components(
         dependencies: What the stage depends on, hashed.
         previous: Digest and nextStageDependencies of the previous non-empty stage of the image.
         platform: `linux/amd64` is not hashed.
+        base_image: Reference that the first stage of a staged Dockerfile is bound to.
     """
     components = [named("Platform", platform)] if platform != DEFAULT_PLATFORM else []
     components += [
@@ -84,6 +91,8 @@ def stage_components(
             named("PrevNonEmptyStage digest", previous[0]),
             named("PrevNonEmptyStage dependencies for next stage", previous[1]),
         ]
+    if base_image:
+        components.append(named("BaseImage", base_image))
     return tuple(components)
 
 

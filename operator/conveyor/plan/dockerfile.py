@@ -6,11 +6,13 @@ questions that are open. Every block has the digest that werf would give an imag
 target.
 """
 
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from conveyor.config.dockerfile import Block, Instruction
 from conveyor.config.dockerfile_blocks import base_block, source_block
+from conveyor.config.dockerfile_check import unbuildable_flag
 from conveyor.config.dockerfile_model import NOT_SUPPORTED
 from conveyor.config.dockerfile_patterns import has_wildcard
 from conveyor.config.model import DockerfileImage
@@ -26,7 +28,15 @@ from conveyor.plan.dockerfile_source import (
     references,
 )
 from conveyor.plan.dockerfile_steps import BaseUnknownError, Scope, StepMaker, refuse_triggers
-from conveyor.plan.facts import BaseImage, BaseImageInfo, ContextChecksum, Facts, Question
+from conveyor.plan.facts import (
+    AddedFiles,
+    Answer,
+    BaseImage,
+    BaseImageInfo,
+    ContextChecksum,
+    Facts,
+    Question,
+)
 from conveyor.plan.model import (
     Base,
     BlockStep,
@@ -51,6 +61,7 @@ class BlockPlan:
         digest_components: Hashed (SHA-256 over their values joined with `:::`) they are werf's
             stageDependencies.
         depends_on: Names of the blocks it starts from or copies from.
+        refused: Why this version cannot build it, with file and line, "" when it can.
     """
 
     name: str
@@ -58,6 +69,7 @@ class BlockPlan:
     block: DockerfileBlock
     base: Base
     depends_on: tuple[str, ...]
+    refused: str = ""
 
 
 def plan_dockerfile(
@@ -131,12 +143,19 @@ def _plan_block(
             steps=(BlockStep(instruction=start), *steps),
             context=source.context,
             dockerfile=source.image.dockerfile,
-            dockerignore=source.dockerignore,
+            dockerignore=source.packed_ignore,
             commit=source.commit,
         ),
         base=base,
         depends_on=tuple(dict.fromkeys(names)),
+        refused=_refused(source, block),
     )
+
+
+def _refused(source: Source, block: Block) -> str:
+    problems = ((one.line, unbuildable_flag(one)) for one in block.instructions)
+    texts = (f"{source.parsed.file}:{line}: {problem}" for line, problem in problems if problem)
+    return next(texts, "")
 
 
 def _check_platform(source: Source, block: Block) -> None:
@@ -173,16 +192,33 @@ def _components(
             continue
         question = _context_question(source, item)
         checksum = progress.answer(question)
-        if not isinstance(checksum, str):
+        added = _added(source, item, progress)
+        if not (isinstance(checksum, str) and isinstance(added, str)):
             complete = False
             continue
-        if not checksum and all(_is_plain(path) for path in item.sources):
+        if not checksum and not added and all(_is_plain(path) for path in item.sources):
             raise missing_sources(source.parsed, item)
-        components.append(item.component(checksum))
+        components.append(item.component(checksum, added))
     if source.image.cache_version:
         version = source.image.cache_version
         components.append(Component(label="ImageCacheVersion", value=version))
     return tuple(components) if complete else None
+
+
+def _added(source: Source, files: ContextFiles, progress: Progress) -> Answer:
+    """Return the checksum of the `contextAddFiles` among the files, "" for none; None while nobody has answered."""
+    image = source.image
+    if not image.context_add_files:
+        return ""
+    question = AddedFiles(
+        repo=OWN,
+        commit=source.commit,
+        project_dir=source.project_dir,
+        context=source.context,
+        files=tuple(posixpath.join(image.context, path) for path in image.context_add_files),
+        sources=files.sources,
+    )
+    return progress.answer(question)
 
 
 def _is_plain(path: str) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from conveyor.api.errors import UserError
 from conveyor.config.dockerfile import Block, Dockerfile, Instruction
-from conveyor.config.dockerfile_blocks import base_block, source_block
+from conveyor.config.dockerfile_blocks import base_block, source_block, sources_of
 from conveyor.config.dockerfile_words import ExpansionError, expand_word
 from conveyor.config.dockerignore import context_source
 from conveyor.plan.digest import sha256_args
@@ -34,10 +34,11 @@ class ContextFiles:
     sources: tuple[str, ...]
     line: int
 
-    def component(self, checksum: str) -> Component:
-        """Return the component for the ls-tree checksum (64 hex, "" when nothing matches)."""
+    def component(self, checksum: str, added: str = "") -> Component:
+        """Return the component for the ls-tree checksum and that of `contextAddFiles` (64 hex, "" for nothing)."""
         label = f"{self.keyword} files: {' '.join(self.sources)}"
-        return Component(label=label, value=sha256_args(checksum))
+        value = sha256_args(checksum)
+        return Component(label=label, value=sha256_args(value, added) if added else value)
 
 
 Item = Component | ContextFiles
@@ -111,10 +112,10 @@ class BlockDigests:
             if other.index != block.index and (other.name == block.base or other.index == named):
                 yield other
         for instruction in block.instructions:
-            source = instruction.flag("from") if instruction.keyword == "COPY" else ""
-            found = source_block(self._parsed, block, source) if source else None
-            if found is not None:
-                yield found
+            for source in sources_of(instruction):
+                found = source_block(self._parsed, block, source)
+                if found is not None:
+                    yield found
 
     def _own_items(self, block: Block) -> list[Item]:
         if block.index not in self._own:

@@ -7,7 +7,7 @@ ignore text, and which block each FROM and COPY --from means. Questions that are
 
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from conveyor.api.errors import UserError
@@ -16,6 +16,7 @@ from conveyor.config.dockerfile_blocks import (
     base_block,
     block_image_name,
     source_block,
+    sources_of,
     target_block,
 )
 from conveyor.config.dockerfile_model import INVALID
@@ -23,7 +24,7 @@ from conveyor.config.dockerignore import effective_dockerignore
 from conveyor.config.model import DockerfileImage
 from conveyor.plan.dockerfile_args import Arguments, arguments, expanded, uses_arguments
 from conveyor.plan.dockerfile_steps import Scope
-from conveyor.plan.facts import Answer, Facts, FileText, Question
+from conveyor.plan.facts import Answer, Facts, FileText, PathKind, Question
 
 OWN = "own"
 _REFERENCE = re.compile(
@@ -49,6 +50,13 @@ class Source:
     context: str
     dockerignore: str
     commit: str
+    project_dir: str = ""
+
+    @property
+    def packed_ignore(self) -> str:
+        """The ignore text of the context as it is packed: `contextAddFiles` are in it whatever is ignored."""
+        exceptions = "".join(f"!{path}\n" for path in self.image.context_add_files)
+        return f"{self.dockerignore.rstrip()}\n{exceptions}" if exceptions else self.dockerignore
 
     def name(self, block: Block) -> str:
         """Return the planned image's name of a block."""
@@ -104,6 +112,8 @@ def read_source(
     context = _inside(where, "context", posixpath.join(project_dir, image.context))
     path = _inside(where, "dockerfile", posixpath.join(context, image.dockerfile))
     candidates = (f"{path}.dockerignore", posixpath.join(context, ".dockerignore"))
+    added = [posixpath.join(context, file) for file in image.context_add_files]
+    kinds = [progress.answer(PathKind(repo=OWN, commit=commit, path=file)) for file in added]
     text, *ignores = (
         progress.answer(FileText(repo=OWN, commit=commit, path=file))
         for file in (path, *candidates)
@@ -112,6 +122,7 @@ def read_source(
         return None
     if not isinstance(text, str):
         raise UserError(INVALID, f"{where}: there is no file {path} in commit {commit}")
+    _check_added(image, commit, added, kinds)
     ignored = ""
     for file, ignore in zip(candidates, ignores, strict=True):
         if isinstance(ignore, str):
@@ -130,7 +141,20 @@ def read_source(
         context=context,
         dockerignore=ignored,
         commit=commit,
+        project_dir=_inside(where, "directory", project_dir),
     )
+
+
+def _check_added(
+    image: DockerfileImage, commit: str, paths: Sequence[str], kinds: Sequence[Answer]
+) -> None:
+    missing = [path for path, kind in zip(paths, kinds, strict=True) if not kind]
+    if missing:
+        text = (
+            f"{image.at}: contextAddFiles: {', '.join(missing)} is not in commit {commit}; there is no work tree here "
+            "whose uncommitted files could be added: commit it, or make it in a RUN"
+        )
+        raise UserError(INVALID, text)
 
 
 def _inside(where: str, key: str, path: str) -> str:
@@ -144,7 +168,8 @@ def _inside(where: str, key: str, path: str) -> str:
 def references(source: Source, block: Block) -> list[Block]:
     """Return the blocks that a block starts from and copies from, in this order."""
     base = base_block(source.parsed, block, source.base(block))
-    copied = (source_block(source.parsed, block, one.flag("from")) for one in copies_from(block))
+    named = (name for one in block.instructions for name in sources_of(one))
+    copied = (source_block(source.parsed, block, name) for name in named)
     return [other for other in (base, *copied) if other is not None]
 
 

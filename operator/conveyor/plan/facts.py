@@ -128,7 +128,7 @@ class TreeChecksum:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MappingPatch:
-    """What changed in a mapping between two commits? Answer: Patch.
+    """What changed in a mapping between two commits? Answer: Patch, or None when the first one is not in the clone.
 
     `to` is the mapping's target: its basename replaces the path of a single-file mapping.
     """
@@ -191,6 +191,47 @@ class ContextChecksum:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ContextHash:
+    """Hash of names and contents of the build context's files (werf: BuildContextArchive checksums, werf-semantics 4.9).
+
+    Answer: 64 hex digits, or "" when something is named that is not there. Fields as of `ContextChecksum`; `sources` are
+    the globs of one ADD/COPY, or plain paths when not `globs`.
+    """
+
+    repo: str
+    commit: str
+    context: str
+    dockerfile: str
+    dockerignore: str
+    sources: tuple[str, ...]
+    globs: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddedFiles:
+    """Checksum of paths and contents of those `contextAddFiles` that an ADD/COPY names (werf: ContextAddFilesChecksum).
+
+    Answer: 64 hex digits, or "" when it names none of them. `project_dir` and `context` are relative to the repository root,
+    `files` to `project_dir`, in the order of the config; all of them are there.
+    """
+
+    repo: str
+    commit: str
+    project_dir: str
+    context: str
+    files: tuple[str, ...]
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitParents:
+    """Which parents has the commit? Answer: tuple of commit ids, in order."""
+
+    repo: str
+    commit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImportChecksum:
     """What is the checksum of the files this import would copy?  Answer: ImportRecord or None.
 
@@ -207,9 +248,10 @@ class ImportChecksum:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageReference:
-    """Which reference does the image `image` of the config have?  Answer: StoredImage.
+    """Which reference does the planned image `image` have?  Answer: StoredImage.
 
-    Nobody knows before it is built (werf: `dependencies`), so it stays open while the image is not stored.
+    Nobody knows before it is built (werf: `dependencies`, stages of staged Dockerfiles), so it stays open while the image
+    is not stored.
     """
 
     image: str
@@ -248,10 +290,15 @@ Question = (
     | Ancestry
     | CommitExists
     | ContextChecksum
+    | ContextHash
+    | AddedFiles
+    | CommitParents
     | ImportChecksum
     | ImageReference
 )
-Answer = StageDesc | BaseImage | StoredImage | Patch | ImportRecord | str | bool | None
+Answer = (
+    StageDesc | BaseImage | StoredImage | Patch | ImportRecord | tuple[str, ...] | str | bool | None
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,9 +311,13 @@ class Facts:
             knows the reference of an image.
         stages: Every stage tag of the repository by digest, timestamps ascending, rejected ones left out.
         answers: Answers so far. A missing key is an open question, a None value is an answer.
+        staged_version: "v1" or "v2" of staged Dockerfiles (werf: WERF_STAGED_DOCKERFILE_VERSION).
+        virtual_merge: The commit stands for a merge that is only proposed (werf: --virtual-merge).
     """
 
     commit: str = ""
     repo: str = ""
+    staged_version: str = "v1"
+    virtual_merge: bool = False
     stages: Mapping[StageDigest, tuple[int, ...]] = field(default_factory=dict)
     answers: Mapping[Question, Answer] = field(default_factory=dict)

@@ -42,7 +42,9 @@ def git_labels(mappings: Iterable[MappingCommit]) -> dict[str, str]:
     labels: dict[str, str] = {}
     for item in mappings:
         labels[commit_label(item.paramshash)] = item.commit
-        labels[virtual_merge_label(item.paramshash)] = "false"
+        labels[virtual_merge_label(item.paramshash)] = "true" if item.merge else "false"
+        for what, commit in zip(("from", "into"), item.merge or (), strict=False):
+            labels[f"{virtual_merge_label(item.paramshash)}-{what}-commit"] = commit
         labels[f"werf-git-{item.paramshash}-type"] = "file" if item.single else "directory"
     return labels
 
@@ -72,11 +74,22 @@ def mount_labels(mounts: Iterable[Mount]) -> dict[str, str]:
 
 def commit_of(labels: Mapping[str, str], paramshash: str) -> str:
     """Return the commit that a stage carries for a mapping, "" when it does not say."""
-    merged = labels.get(virtual_merge_label(paramshash)) == "true"
-    name = (
-        f"werf-git-{paramshash}-virtual-merge-from-commit" if merged else commit_label(paramshash)
-    )
-    return labels.get(name, "")
+    return labels.get(commit_label(paramshash), "")
+
+
+def line_of(labels: Mapping[str, str], paramshash: str) -> str:
+    """Return the commit that must be an ancestor for the stage to serve, "" when it does not say.
+
+    Of a virtual merge it is the commit merged from: the merge itself is on no branch.
+    """
+    if not is_virtual_merge(labels, paramshash):
+        return commit_of(labels, paramshash)
+    return labels.get(f"{virtual_merge_label(paramshash)}-from-commit", "")
+
+
+def is_virtual_merge(labels: Mapping[str, str], paramshash: str) -> bool:
+    """Whether a stage carries a virtual merge for a mapping."""
+    return labels.get(virtual_merge_label(paramshash)) == "true"
 
 
 def carried_commits(labels: Mapping[str, str]) -> list[str]:

@@ -5,13 +5,14 @@ and patches of their files. Every question that can be known beforehand is asked
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
 from conveyor.config.model import GitMapping, StapelImage
 from conveyor.plan.digest import OWN_REPOSITORY, paramshash
 from conveyor.plan.facts import (
+    CommitParents,
     MappingPatch,
     Patch,
     PathFilter,
@@ -24,12 +25,22 @@ from conveyor.plan.inquiry import Inquiry
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MappingCommit:
-    """A mapping, its identity, the commit it has to be at, and whether it is one file."""
+    """A mapping, its identity, the commit it has to be at, and whether it is one file.
+
+    Attributes:
+        merge: Of a virtual merge: the commit merged from and the one merged into (its parents 1 and 0).
+    """
 
     mapping: GitMapping
     paramshash: str
     commit: str
     single: bool = False
+    merge: tuple[str, str] | None = None
+
+    @property
+    def line(self) -> str:
+        """The commit whose ancestors may serve: of a virtual merge the one merged from."""
+        return self.merge[0] if self.merge else self.commit
 
     @property
     def filter(self) -> PathFilter:
@@ -61,9 +72,9 @@ def filter_of(mapping: GitMapping) -> PathFilter:
 
 
 def mapping_commits(
-    image: StapelImage, inquiry: Inquiry, own_commit: str
+    image: StapelImage, inquiry: Inquiry, own_commit: str, *, virtual_merge: bool = False
 ) -> tuple[MappingCommit, ...]:
-    """Return the image's mappings at their commits.
+    """Return the image's mappings at their commits; those of the project's repository may be a virtual merge.
 
     Raises:
         Waiting: Some answer is missing; all that can be asked has been asked.
@@ -71,13 +82,15 @@ def mapping_commits(
     """
     for mapping in image.git:
         inquiry.note(*_head_questions(mapping))
+    commits = [(mapping, _commit(mapping, inquiry, own_commit)) for mapping in image.git]
     located = tuple(
         MappingCommit(
             mapping=mapping,
             paramshash=paramshash(mapping),
-            commit=_commit(mapping, inquiry, own_commit),
+            commit=commit,
+            merge=_merge(mapping, commit, inquiry) if virtual_merge else None,
         )
-        for mapping in image.git
+        for mapping, commit in commits
     )
     for item in located:
         inquiry.note(*_file_questions(item))
@@ -85,10 +98,20 @@ def mapping_commits(
 
 
 def patch_of(item: MappingCommit, from_commit: str, inquiry: Inquiry) -> Patch:
-    """Return what changed in a mapping since a commit."""
+    """Return what changed in a mapping since a commit.
+
+    Raises:
+        UserError: The commit is gone, although it was an ancestor a moment ago.
+    """
     if from_commit == item.commit:
         return Patch(text="", size=0, empty=True)
-    return inquiry.need(item.patch_from(from_commit), Patch)
+    found = inquiry.known(item.patch_from(from_commit))
+    if not isinstance(found, Patch):
+        raise UserError(
+            Reason.GIT_REVISION_NOT_FOUND,
+            f"{item.mapping.at}: commit {from_commit}, which a stored stage carries, is not in the repository any more",
+        )
+    return found
 
 
 def patch_text(item: MappingCommit, patch: Patch) -> str:
@@ -123,6 +146,21 @@ def _commit(mapping: GitMapping, inquiry: Inquiry, own_commit: str) -> str:
     return own_commit
 
 
+def _merge(mapping: GitMapping, commit: str, inquiry: Inquiry) -> tuple[str, str] | None:
+    """Return the commits that a virtual merge joins, None for a remote mapping."""
+    if mapping.name != OWN_REPOSITORY:
+        return None
+    parents = inquiry.need(CommitParents(repo=mapping.name, commit=commit), tuple)
+    if len(parents) != 2:
+        raise UserError(
+            Reason.INVALID_SPEC,
+            f"virtualMerge: commit {commit} has {len(parents)} parents, and a merge has two; "
+            "name a merge commit (such as refs/pull/N/merge) or leave virtualMerge out",
+        )
+    into_commit, from_commit = parents
+    return from_commit, into_commit
+
+
 def _file_questions(item: MappingCommit) -> list[PathKind | TreeChecksum]:
     questions: list[PathKind | TreeChecksum] = [item.checksum(), *_kind_questions(item)]
     for globs in item.mapping.stage_dependencies.values():
@@ -152,6 +190,4 @@ def _look_at(item: MappingCommit, inquiry: Inquiry) -> MappingCommit:
             f"{mapping.at}: git.add: /{mapping.add} is a file, so git.to must name a file, "
             f"for example /{mapping.add.rpartition('/')[2]}",
         )
-    return MappingCommit(
-        mapping=mapping, paramshash=item.paramshash, commit=item.commit, single=single
-    )
+    return replace(item, single=single)

@@ -182,6 +182,7 @@ class StageWork:
         instructions: Image config changes of `docker:`.
         keep_entrypoint_with_cmd: A CMD in `instructions` leaves the ENTRYPOINT of the base (as werf does).
         image_spec: Image config changes of `imageSpec:`, labels without templates.
+        refused: Why this version can plan but not build the stage, with file and line; "" when it can.
     """
 
     archives: tuple[GitArchive, ...] = ()
@@ -195,6 +196,7 @@ class StageWork:
     image_spec: ImageSpec | None = None
     block: DockerfileBlock | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,7 @@ from conveyor.plan.model import (
     PlannedImage,
     ScratchBase,
 )
+from conveyor.plan.staged import plan_staged
 from conveyor.plan.walk import Surroundings, walk_stages
 
 
@@ -118,9 +119,14 @@ def _plan_image(
         facts=facts,
         inquiry=inquiry,
     )
+    if isinstance(image, DockerfileImage) and image.staged:
+        yield from plan_staged(image, config, chain)
+        return
     if isinstance(image, StapelImage):
         # Ask about the files first: these questions are known even while a needed image is not planned yet.
-        chain.mappings = mapping_commits(image, inquiry, facts.commit)
+        chain.mappings = mapping_commits(
+            image, inquiry, facts.commit, virtual_merge=facts.virtual_merge
+        )
     if not planned.keys() >= set(needed_images(image)):
         raise Waiting
     if isinstance(image, DockerfileImage):

@@ -12,13 +12,14 @@ A stage that is older than its parent is left out, as in werf, unless its label 
 parent: then only two clocks disagree, and refusing it would build it again and again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
 from conveyor.plan import labels
 from conveyor.plan.facts import (
     Ancestry,
+    CommitExists,
     ContentDigest,
     StageDesc,
     StageDigest,
@@ -105,14 +106,9 @@ def _suitable(inquiry: Inquiry, stage: StageDesc, wanted: Wanted) -> bool:
         return False
     if not _configured(stage, wanted):
         return False
-    carried = [(item, labels.commit_of(stage.labels, item.paramshash)) for item in wanted.mappings]
-    if not all(commit for _, commit in carried):
+    if not all(_carries(stage, item) for item in wanted.mappings):
         return False
-    questions = [
-        Ancestry(repo=item.mapping.name, ancestor=commit, commit=item.commit)
-        for item, commit in carried
-        if commit != item.commit
-    ]
+    questions = [question for item in wanted.mappings for question in _lineage(stage, item)]
     inquiry.note(*questions)
     return all(inquiry.assume(question, likely=True) is True for question in questions)
 
@@ -123,3 +119,21 @@ def _configured(stage: StageDesc, wanted: Wanted) -> bool:
     if known and stage.entrypoint != wanted.entrypoint:
         return False
     return wanted.labels.items() <= stage.labels.items()
+
+
+def _carries(stage: StageDesc, item: MappingCommit) -> bool:
+    return bool(
+        labels.commit_of(stage.labels, item.paramshash)
+        and labels.line_of(stage.labels, item.paramshash)
+    )
+
+
+def _lineage(stage: StageDesc, item: MappingCommit) -> Iterator[Ancestry | CommitExists]:
+    """What must be true of the commits that a stage carries for a mapping."""
+    repo, line = item.mapping.name, labels.line_of(stage.labels, item.paramshash)
+    if line != item.line:
+        yield Ancestry(repo=repo, ancestor=line, commit=item.line)
+    commit = labels.commit_of(stage.labels, item.paramshash)
+    if commit not in (line, item.commit):
+        # The next patch starts at the merge itself, which is on no branch and may be gone; werf makes it again.
+        yield CommitExists(repo=repo, commit=commit)

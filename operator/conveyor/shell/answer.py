@@ -14,17 +14,22 @@ from conveyor.adapters.git_repo import GitRepo
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
 from conveyor.config.model import WerfConfig
+from conveyor.plan.buildable import check_buildable
 from conveyor.plan.facts import (
     Answer,
     BaseImageInfo,
     Facts,
     ImportChecksum,
+    MappingPatch,
     Question,
     StageInfo,
 )
 from conveyor.plan.model import BuildPlan
 from conveyor.plan.planner import plan
 from conveyor.shell.session import Session
+
+_MAY_COME = (ImportChecksum, MappingPatch, StageInfo)
+"""Questions that have another answer as soon as there is one: that there is none is not remembered."""
 
 Scope = tuple[str, str]
 
@@ -47,11 +52,13 @@ class Answers:
         known = _Remembered(
             self._known, lambda question: (_scope(session, question, run), question)
         )
-        return await plan_by_asking(
+        outcome = await plan_by_asking(
             lambda told: plan(config, told, images=images, keep_entrypoint_with_cmd=keep),
             replace(facts, answers=known),
             lambda question: self._known_or_asked(session, question, run),
         )
+        check_buildable(outcome)
+        return outcome
 
     async def _known_or_asked(self, session: Session, question: Question, run: str) -> Answer:
         key = (_scope(session, question, run), question)
@@ -59,7 +66,7 @@ class Answers:
         if known is not None:
             return None if isinstance(known, _Nothing) else known
         answer = await _ask(session, question)
-        if answer is not None or not isinstance(question, ImportChecksum | StageInfo):
+        if answer is not None or not isinstance(question, _MAY_COME):
             self._known[key] = _NOTHING if answer is None else answer
         return answer
 

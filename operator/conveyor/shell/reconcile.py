@@ -26,6 +26,7 @@ from conveyor.api.errors import NotYet, UserError
 from conveyor.api.names import Reason
 from conveyor.api.v1alpha1 import Execution, ImageBuild, ImageBuildStatus
 from conveyor.config.model import WerfConfig
+from conveyor.config.no_effect import without_effect
 from conveyor.jobs import exports, status
 from conveyor.jobs.attempts import patience_left
 from conveyor.jobs.decide import decide
@@ -43,6 +44,7 @@ from conveyor.jobs.model import Bundle, ObservedJob
 from conveyor.jobs.status import Run
 from conveyor.plan.facts import Facts
 from conveyor.plan.model import BuildPlan, StageState
+from conveyor.plan.staged import staged_version
 from conveyor.shell.answer import Answers
 from conveyor.shell.configs import Configs
 from conveyor.shell.dispatch import Dispatcher
@@ -161,6 +163,7 @@ class Reconciler:
             await self._report(session, run, step)
             build = await self._statuses.reread(build)
             session = replace(session, build=build)
+        await self._tell_no_effect(build, config, step)
         return await self._conclude(session, run, step)
 
     async def _resolve(self, session: Session) -> str:
@@ -174,12 +177,14 @@ class Reconciler:
     async def _plan(
         self, session: Session, run: Run, config: WerfConfig, images: tuple[str, ...]
     ) -> BuildPlan:
+        spec, meta = session.build.spec, session.build.metadata
         facts = Facts(
             commit=run.commit,
-            repo=session.build.spec.repo,
             stages=await session.storage.stages(),
+            repo=spec.repo,
+            staged_version=staged_version(spec.env_map()),
+            virtual_merge=spec.source is not None and spec.source.git.virtual_merge,
         )
-        meta = session.build.metadata
         scope = f"{meta.uid}/{run.generation}/{run.started_at}"
         return await self._answers.plan(session, config, facts, images, scope)
 
@@ -292,6 +297,12 @@ class Reconciler:
             if view.failure is not None and view.job is not None and not view.job.ended:
                 why = f"it waited in vain: {view.failure.reason.value}"
                 await self._dispatcher.stop(session, StopJob(job=view.job, why=why))
+
+    async def _tell_no_effect(self, build: ImageBuild, config: WerfConfig, step: Step) -> None:
+        """Once a run: an Event that was written is not written again, and a plan in progress need not be told."""
+        if all(image.ready for image in step.plan.images):
+            for text in without_effect(config, {image.name for image in step.plan.images}):
+                await self._dispatcher.warn(build, Reason.NO_EFFECT, text)
 
     async def _tell_failures(self, session: Session, step: Step) -> None:
         for image, stage, failure in step.decision.failures:

@@ -49,23 +49,35 @@ MISTAKES: dict[str, tuple[str, str, int, str]] = {
     ),
     "RUN without command": ("FROM a\n\nRUN\n", INVALID, 3, "RUN needs a command"),
     "RUN empty list": ("FROM a\nRUN []\n", INVALID, 2, "RUN needs a command"),
-    "RUN mount": (
-        "FROM a\nRUN --mount=type=cache,target=/x true\n",
-        NOT_SUPPORTED,
+    "RUN mount of no type": (
+        "FROM a\nRUN --mount=type=disk,target=/x true\n",
+        INVALID,
         2,
-        "RUN --mount is not supported",
+        "--mount: type=disk is unknown; known are bind, cache, tmpfs, secret, ssh",
+    ),
+    "RUN mount of a later stage": (
+        "FROM a\nRUN --mount=from=b,target=/x true\nFROM c AS b\n",
+        INVALID,
+        2,
+        "--mount from=b: the stage begins only in line 3; put it before this one",
     ),
     "RUN network": (
-        "FROM a\nRUN --network=none true\n",
+        "FROM a\nRUN --network=fast true\n",
+        INVALID,
+        2,
+        "--network=fast is unknown; known are default, none, host",
+    ),
+    "RUN device": (
+        "FROM a\nRUN --device=gpu true\n",
         NOT_SUPPORTED,
         2,
-        "RUN --network is not supported",
+        "RUN --device is not supported",
     ),
     "RUN unknown flag": (
         "FROM a\nRUN --fast true\n",
         INVALID,
         2,
-        "unknown flag --fast of RUN; it takes none",
+        "unknown flag --fast of RUN; known are --mount --network --security",
     ),
     "RUN script with interpreter": (
         "FROM a\nRUN <<EOF\n#!/usr/bin/env python\nEOF\n",

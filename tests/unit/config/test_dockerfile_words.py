@@ -130,3 +130,17 @@ def _matches(pattern: str, text: str) -> bool:
     if pattern[0] == "*":
         return any(_matches(pattern[1:], text[at:]) for at in range(len(text) + 1))
     return bool(text) and pattern[0] in ("?", text[0]) and _matches(pattern[1:], text[1:])
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("$A $ZZ ${ZZ}", "a $ZZ ${ZZ}"),
+        ("${ZZ:-$A} ${A:-x}", "${ZZ:-a} a"),
+        ("${ZZ:+'x y'}${ZZ-}", "${ZZ:+x y}${ZZ-}"),
+        ("${ZZ#x*}${ZZ/a/b}", "${ZZ#x*}${ZZ/a/b}"),
+        ("\"$ZZ\" \\$A", "$ZZ $A"),
+    ],
+)  # fmt: skip
+def test_unknown_variables_can_be_left_for_later(word, expected):
+    assert expand_word(word, {"A": "a"}, keep_unset=True) == expected

@@ -217,6 +217,7 @@ class World:
             run_id=RUN,
             attempt=sim.attempt,
             digests=sim.stages,
+            contents=sim.stages,
             parent=sim.parent,
             exports={local: export.key for local, export in sim.exports.items()},
             phase=JobPhase.ENDED if sim.finished else running,

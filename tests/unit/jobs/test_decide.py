@@ -185,6 +185,30 @@ def test_a_result_on_another_parent_is_not_used(phase):
     assert decision.actions[0].attempt == 1
 
 
+@pytest.mark.parametrize("phase", [JobPhase.RUNNING, JobPhase.ENDED])
+def test_a_result_of_another_commit_is_not_used_though_the_digest_is_the_same(phase):
+    """A git stage's digest does not tell the commit: its files would be published as those of ours."""
+    result = StageResult(runs=(ran("theirs"),))
+    for owner in ("uid-1", "uid-2"):
+        other = job(
+            "app/install", parent=ON_FROM, phase=phase, result=result, owner=owner, commit="theirs"
+        )
+        decision = decide(situation(plan(two_stages()), other))
+        assert [type(action) for action in decision.actions if not isinstance(action, StopJob)] == [
+            StartJob
+        ]
+        (start,) = (action for action in decision.actions if isinstance(action, StartJob))
+        assert start.attempt == 1  # the name with 0 is taken
+
+
+def test_a_job_of_another_commit_is_stopped_when_it_is_ours_and_left_alone_otherwise():
+    ours = job("app/install", parent=ON_FROM, run_id="0/", commit="before")
+    theirs = job("app/install", parent=ON_FROM, owner="uid-2", attempt=1, commit="theirs")
+    decision = decide(situation(plan(two_stages()), ours, theirs))
+    stopped = [action.job for action in decision.actions if isinstance(action, StopJob)]
+    assert stopped == [ours]
+
+
 def test_a_job_on_a_base_that_moved_since_is_used():
     done = job("app/from", parent=sha("base of then"), result=StageResult(runs=(ran("f"),)))
     (action,) = decide(situation(plan(image(to_build("app/from", base=EXTERNAL))), done)).actions

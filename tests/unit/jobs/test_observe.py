@@ -35,6 +35,7 @@ def job(*, digests=("app/install",), exports=None, conditions=(), **meta):
         "conveyor.dev/image": "app",
         "conveyor.dev/stages": "install",
         "conveyor.dev/digests": ",".join(str(digest(one)) for one in digests),
+        "conveyor.dev/contents": ",".join(str(digest(f"content {one}")) for one in digests),
         "conveyor.dev/parent": sha("parent"),
         "conveyor.dev/exports": json.dumps(exports or {}),
         "conveyor.dev/run": "3/now",
@@ -123,6 +124,7 @@ def test_a_new_job():
     assert (seen.name, seen.uid, seen.owner_uid) == ("stage-x-0", "uid-job", "uid-build")
     assert (seen.run_id, seen.attempt, seen.parent) == ("3/now", 2, sha("parent"))
     assert seen.digests == (digest("app/install"),)
+    assert seen.contents == (digest("content app/install"),)
     assert seen.exports == {"e0": "copy-1"}
     assert (seen.phase, seen.created_at, seen.started_at) == (JobPhase.PENDING, T0, "")
     assert seen.result == StageResult()

@@ -213,6 +213,7 @@ def job(  # noqa: PLR0913 - a Job has many sides, each case names a few
     finished: float | None = None,
     waiting: tuple[Reason, str] | None = None,
     deleting: bool = False,
+    commit: str = "",
 ) -> ObservedJob:
     """A Job that builds the stages of these digests; times are seconds before NOW."""
     what = "-".join(keys) or "export"
@@ -223,6 +224,9 @@ def job(  # noqa: PLR0913 - a Job has many sides, each case names a few
         run_id=run_id,
         attempt=attempt,
         digests=tuple(str(digest(key)) for key in keys),
+        contents=tuple(
+            str(digest(f"content {key}@{commit}" if commit else f"content {key}")) for key in keys
+        ),
         parent=parent,
         exports=exports or {},
         phase=phase,

@@ -527,3 +527,26 @@ def test_arguments_times_commands_are_stopped() -> None:
     reason, message = refusal(text)
     assert reason == INVALID
     assert message.endswith("all instructions together hold too many or too long variables")
+
+
+# --- planned, not built -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("flag", ["--mount=type=cache,target=/x", "--network=none"])
+def test_a_run_that_cannot_be_built_is_hashed_and_says_why(flag: str) -> None:
+    plain, flagged = (plan(f"FROM alpine:3\nRUN {text}true\n")[-1] for text in ("", f"{flag} "))
+    assert (plain.refused, flagged.refused) == (
+        "",
+        f"Dockerfile:2: RUN {flag.partition('=')[0]} is not supported",
+    )
+    values = [part.value for part in flagged.digest_components]
+    assert values == ["alpine:3", f"RUN {flag} true"]
+
+
+def test_a_mount_from_a_block_needs_it() -> None:
+    text = "FROM alpine:3 AS a\nRUN a\nFROM alpine:3\nRUN --mount=from=a,target=/a true\n"
+    first, second = plan(text)
+    assert second.depends_on == (first.name,) == ("app/stage/a",)
+    assert [part.value for part in second.digest_components] == [
+        *("alpine:3", "RUN --mount=from=a,target=/a true", "alpine:3", "RUN a")
+    ]

@@ -1,0 +1,164 @@
+"""Planning a staged Dockerfile: every instruction is a stage.
+
+In: a `DockerfileImage` with `staged`, and facts. Out: a `PlannedImage` for each FROM block that the target needs, the target
+last, with the stages and digests of werf 2.x (werf-semantics 4.9, 14.3). What names another block's stage hashes its whole
+reference, creation time included: such stages are Unknown until that one is stored. Building them is not part of this version.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from conveyor.api.errors import UserError
+from conveyor.config.dockerfile import Block
+from conveyor.config.dockerfile_blocks import base_block, source_block, sources_of
+from conveyor.config.dockerfile_model import INVALID, NOT_SUPPORTED
+from conveyor.config.model import DockerfileImage, WerfConfig
+from conveyor.plan.chain import Chain
+from conveyor.plan.dockerfile_source import Progress, Source, check_reference, read_source
+from conveyor.plan.facts import BaseImage, BaseImageInfo, ImageReference, StoredImage
+from conveyor.plan.inquiry import Waiting
+from conveyor.plan.model import Base, ExternalBase, ImageBase, PlannedImage, ScratchBase
+from conveyor.plan.staged_stages import VERSION_VARIABLE, BlockStages, ReferenceUnknownError
+from conveyor.plan.staged_words import StagedWords
+
+SCRATCH = "scratch"
+VERSIONS = ("v1", "v2")
+
+
+def staged_version(environment: Mapping[str, str]) -> str:
+    """Return the version that the environment asks for, "v1" by default.
+
+    Raises:
+        UserError: There is no such version.
+    """
+    version = environment.get(VERSION_VARIABLE, "") or VERSIONS[0]
+    if version not in VERSIONS:
+        raise UserError(INVALID, f"{VERSION_VARIABLE}={version} is unknown; known are v1 and v2")
+    return version
+
+
+def plan_staged(
+    image: DockerfileImage, config: WerfConfig, chain: Chain
+) -> tuple[PlannedImage, ...]:
+    """Plan the image's target and every block that it needs; `chain` is an empty one for the image.
+
+    Raises:
+        Waiting: A question is open.
+        UserError: InvalidDockerfile or NotSupported with file and line.
+    """
+    if image.dependencies:
+        text = f"{image.at}: `dependencies` of a staged Dockerfile are not supported"
+        raise UserError(NOT_SUPPORTED, text)
+    progress = Progress(chain.facts)
+    where = f"{config.meta.project}: image {image.name!r}"
+    source = read_source(image, progress, where, config.project_dir, image.args, chain.platform)
+    if source is None:
+        chain.inquiry.note(*progress.questions)
+        raise Waiting
+    words = StagedWords(source.parsed, image.args, chain.platform)
+    return tuple(_Blocks(source, words, config.meta.project, chain).rows())
+
+
+@dataclass(slots=True)
+class _Blocks:
+    source: Source
+    words: StagedWords
+    project: str
+    around: Chain
+    planned: dict[int, PlannedImage] = field(default_factory=dict)
+    envs: dict[int, dict[str, str]] = field(default_factory=dict)
+
+    def rows(self) -> list[PlannedImage]:
+        """Plan the needed blocks in the order of the file; each may only refer to earlier ones."""
+        needed = self._needed()
+        self._ask_bases(needed)
+        for block in needed:
+            self.planned[block.index] = self._plan(block)
+        return list(self.planned.values())
+
+    def _needed(self) -> list[Block]:
+        found, waiting = {self.source.target.index}, [self.source.target]
+        while waiting:
+            for other in self._references(waiting.pop()):
+                if other.index not in found:
+                    found.add(other.index)
+                    waiting.append(other)
+        return [self.source.parsed.blocks[index] for index in sorted(found)]
+
+    def _references(self, block: Block) -> list[Block]:
+        parsed = self.source.parsed
+        names = (name for one in block.instructions for name in sources_of(one))
+        others = [self._base_block(block), *(source_block(parsed, block, name) for name in names)]
+        return [other for other in others if other is not None]
+
+    def _base_block(self, block: Block) -> Block | None:
+        return base_block(self.source.parsed, block, self.words.base(block))
+
+    def _ask_bases(self, blocks: list[Block]) -> None:
+        self.around.inquiry.note(
+            *(self._base_question(b) for b in blocks if isinstance(self._base(b), ExternalBase))
+        )
+
+    def _base_question(self, block: Block) -> BaseImageInfo:
+        return BaseImageInfo(reference=self.words.base(block), platform=self.around.platform)
+
+    def _base(self, block: Block) -> Base:
+        found = self._base_block(block)
+        if found is not None:
+            return ImageBase(image=self.source.name(found))
+        reference = self.words.base(block)
+        if reference == SCRATCH:
+            return ScratchBase()
+        check_reference(self.source, block.line, "FROM", reference)
+        return ExternalBase(reference=reference)
+
+    def _plan(self, block: Block) -> PlannedImage:
+        base = self._base(block)
+        instructions, self.envs[block.index] = self.words.instructions(
+            block, self._base_env(block, base)
+        )
+        name = self.source.name(block)
+        own = replace(self.around, image=name, base=base, stages=[], carried={})
+        BlockStages(
+            source=self.source,
+            project=self.project,
+            block=block,
+            base=self._base_block(block),
+            base_reference=self.words.base(block),
+            reference=self._reference,
+            chain=own,
+        ).walk(instructions)
+        target = block is self.source.target
+        image = self.source.image
+        return PlannedImage(
+            name=name,
+            stages=tuple(own.stages),
+            final=image.final and target,
+            block_of="" if target else image.name,
+            platform=own.platform,
+            depends_on=tuple(dict.fromkeys(map(self.source.name, self._references(block)))),
+        )
+
+    def _base_env(self, block: Block, base: Base) -> dict[str, str]:
+        found = self._base_block(block)
+        if found is not None:
+            return self.envs[found.index]
+        if isinstance(base, ScratchBase):
+            return {}
+        entries = self.around.inquiry.need(self._base_question(block), BaseImage).config.get("Env")
+        pairs = (
+            (str(e).partition("=") for e in entries) if isinstance(entries, list | tuple) else ()
+        )
+        return {name: value for name, _, value in pairs}
+
+    def _reference(self, block: Block) -> str:
+        """Return `repo:tag` of a block's last stage, which must be stored."""
+        image = self.planned[block.index]
+        last = image.stages[-1].stored
+        if image.ready and last is not None and self.around.facts.repo:
+            return f"{self.around.facts.repo}:{last.id}"
+        question = ImageReference(image=image.name)
+        answer = self.around.facts.answers.get(question)
+        if not isinstance(answer, StoredImage):
+            raise ReferenceUnknownError(question)
+        return answer.reference

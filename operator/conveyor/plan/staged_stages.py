@@ -1,0 +1,177 @@
+"""The stages of one FROM block of a staged Dockerfile.
+
+In: the block's instructions with their variables replaced, an empty chain, a way to the references of other blocks. Out: the
+chain with a stage for every instruction, Unknown from the first one that names a stage which is not stored.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from conveyor.config.dockerfile import Block, Instruction
+from conveyor.config.dockerfile_blocks import source_block
+from conveyor.config.dockerfile_mounts import RunMount, mount_flags, parse_mount
+from conveyor.config.dockerignore import context_source
+from conveyor.plan import labels
+from conveyor.plan.chain import Chain
+from conveyor.plan.digest import hashed
+from conveyor.plan.dockerfile_digest import ContextFiles, missing_sources
+from conveyor.plan.dockerfile_source import OWN, Source
+from conveyor.plan.facts import ContextHash, ImageReference
+from conveyor.plan.model import Component, StageWork
+from conveyor.plan.staged_digest import (
+    copy_components,
+    from_components,
+    plain_components,
+    run_components,
+)
+from conveyor.plan.staged_words import StagedInstruction
+
+VERSION_VARIABLE = "WERF_STAGED_DOCKERFILE_VERSION"
+_V2 = "v2"
+
+
+class ReferenceUnknownError(Exception):
+    """A stage is named that is not stored yet; never leaves the planner."""
+
+    def __init__(self, question: ImageReference) -> None:
+        super().__init__(question.image)
+        self.question = question
+
+
+@dataclass(slots=True, kw_only=True)
+class BlockStages:
+    """One block.
+
+    Attributes:
+        base: The block it starts from, None for an image from outside or scratch.
+        base_reference: What FROM says, variables replaced.
+        reference: Returns `repo:tag` of another block's last stage, or raises ReferenceUnknownError.
+        chain: Takes the stages.
+    """
+
+    source: Source
+    project: str
+    block: Block
+    base: Block | None
+    base_reference: str
+    reference: Callable[[Block], str]
+    chain: Chain
+
+    def walk(self, instructions: tuple[StagedInstruction, ...]) -> None:
+        """Plan FROM, when it is a stage, and every instruction.
+
+        Raises:
+            Waiting: A question is open.
+            UserError: InvalidDockerfile with the line.
+        """
+        first = 1
+        if self.chain.facts.staged_version == _V2:
+            version = self.source.image.cache_version
+            outside = "" if self.base else self.base_reference
+            self._add("FROM", 1, self.block.line, lambda: from_components(outside, version))
+            first = 2
+        self._ask(instructions)
+        for number, staged in enumerate(instructions, first):
+            self._instruction(number, staged)
+        if not self.chain.stages:
+            text = (
+                "no instruction after FROM: version v1 of staged Dockerfiles has no stage for it; "
+                f"add one, or set {VERSION_VARIABLE}=v2"
+            )
+            raise self.source.parsed.error(self.block.line, text)
+
+    def _ask(self, instructions: tuple[StagedInstruction, ...]) -> None:
+        """Ask about all files of the block at once."""
+        copies = (one.instruction for one in instructions)
+        questions = (self._copied(one) for one in copies if one.keyword in ("COPY", "ADD"))
+        self.chain.inquiry.note(*(question for question in questions if question))
+
+    def _instruction(self, number: int, staged: StagedInstruction) -> None:
+        one = staged.instruction
+
+        def components() -> list[Component]:
+            if one.keyword == "RUN":
+                return self._run(staged)
+            return self._copy(one) if one.keyword in ("COPY", "ADD") else plain_components(one)
+
+        self._add(one.keyword, number, one.line, components)
+
+    def _add(
+        self, keyword: str, number: int, line: int, components: Callable[[], list[Component]]
+    ) -> None:
+        shown = f"{keyword}{number}"
+        place = f"{self.source.parsed.file}:{line}"
+        work = StageWork(
+            labels={labels.WERF: self.project},
+            refused=f"{place}: stages of a staged Dockerfile are not supported",
+        )
+        if self.chain.question is not None:
+            self.chain.add_unknown(shown, work, self.chain.question, git=False)
+            return
+        try:
+            depends = hashed("StageDependencies", components())
+            base_image = "" if self.chain.stages else self._bound_to()
+        except ReferenceUnknownError as unknown:
+            self.chain.add_unknown(shown, work, unknown.question, git=False)
+            return
+        self.chain.add(shown, depends, work, git=False, base_image=base_image)
+
+    def _bound_to(self) -> str:
+        """What the first stage's digest is bound to; in v2 FROM itself has named an outside image."""
+        if self.base is not None:
+            return self.reference(self.base)
+        return "" if self.chain.facts.staged_version == _V2 else self.base_reference
+
+    def _copy(self, instruction: Instruction) -> list[Component]:
+        question = self._copied(instruction)
+        if question is None:
+            name = instruction.flag("from")
+            return copy_components(instruction, self._named(name), None)
+        return copy_components(instruction, "", self._hash(instruction, question))
+
+    def _copied(self, instruction: Instruction) -> ContextHash | None:
+        if instruction.flag("from"):
+            return None
+        return self._question(instruction.args[:-1], globs=True)
+
+    def _run(self, staged: StagedInstruction) -> list[Component]:
+        mounts = [self._mount(staged, flag) for flag in mount_flags(staged.instruction)]
+        bound = [mount for mount in mounts if mount.type == "bind"]
+        paths = tuple(mount.source for mount in bound if mount.source)
+        checksum = None
+        # werf hashes the paths of all of them in the context as soon as one is mounted from there.
+        if paths and not all(mount.source_image for mount in bound):
+            checksum = self._hash(staged.instruction, self._question(paths, globs=False))
+        named = [replace(mount, source_image=self._named(mount.source_image)) for mount in mounts]
+        return run_components(staged, named, checksum)
+
+    def _mount(self, staged: StagedInstruction, flag: str) -> RunMount:
+        try:
+            return parse_mount(flag, staged.expand)
+        except ValueError as problem:
+            raise self.source.parsed.error(staged.instruction.line, str(problem)) from None
+
+    def _named(self, name: str) -> str:
+        """Return the reference that `--from` or `from=` stands for, "" for none."""
+        found = source_block(self.source.parsed, self.block, name) if name else None
+        return name if found is None else self.reference(found)
+
+    def _question(self, sources: tuple[str, ...], *, globs: bool) -> ContextHash:
+        return ContextHash(
+            repo=OWN,
+            commit=self.source.commit,
+            context=self.source.context,
+            dockerfile=self.source.image.dockerfile,
+            dockerignore=self.source.packed_ignore,
+            sources=tuple(map(context_source, sources)),
+            globs=globs,
+        )
+
+    def _hash(self, instruction: Instruction, question: ContextHash) -> str:
+        found = self.chain.inquiry.need(question, str)
+        if not found:
+            files = ContextFiles(
+                keyword=instruction.keyword, sources=question.sources, line=instruction.line
+            )
+            raise missing_sources(self.source.parsed, files)
+        return found

@@ -1,0 +1,266 @@
+"""Staged Dockerfiles: names, references that have to be stored first, variables replaced twice, what is refused."""
+
+import pytest
+
+from conveyor.api.errors import UserError
+from conveyor.config.model import Dependency, DockerfileImage, Meta, WerfConfig
+from conveyor.plan.assume import answers_for, assume_built
+from conveyor.plan.buildable import check_buildable
+from conveyor.plan.chain import Chain
+from conveyor.plan.digest import sha256_args
+from conveyor.plan.facts import (
+    BaseImage,
+    BaseImageInfo,
+    ContextHash,
+    Facts,
+    FileText,
+    ImageReference,
+)
+from conveyor.plan.inquiry import Inquiry
+from conveyor.plan.model import BuildPlan, ScratchBase, StageState
+from conveyor.plan.planner import plan
+from conveyor.plan.staged import plan_staged, staged_version
+from conveyor.plan.staged_digest import go_duration
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def empty_chain(name):
+    facts = Facts()
+    return Chain(
+        image=name,
+        platform="linux/amd64",
+        base=ScratchBase(),
+        facts=facts,
+        inquiry=Inquiry(facts),
+    )
+
+
+class Project:
+    """One staged Dockerfile, and what is stored."""
+
+    def __init__(self, text, *, env=(), version="v1", files=True, **fields):
+        self.text, self.env, self.version, self.files = text, env, version, files
+        image = DockerfileImage(name="app", dockerfile="Dockerfile", staged=True, **fields)
+        self.config = WerfConfig(meta=Meta(project="p"), images=(image,))
+        self.stored = ()
+        self.asked = []
+
+    def plan(self) -> BuildPlan:
+        answers = dict(answers_for(self.stored))
+        stages = {stage.id.digest: (stage.id.timestamp,) for stage in self.stored}
+        for _ in range(9):
+            facts = Facts(
+                commit="c" * 40,
+                stages=stages,
+                answers=answers,
+                repo="reg/p",
+                staged_version=self.version,
+            )
+            found = plan(self.config, facts)
+            if isinstance(found, BuildPlan):
+                return found
+            self.asked.append(found)
+            answers |= {question: self.answer(question) for question in found}
+        raise AssertionError("questions without end")
+
+    def build(self, timestamp):
+        self.stored += assume_built(self.plan(), timestamp=timestamp)
+
+    def answer(self, question):
+        match question:
+            case FileText(path="Dockerfile"):
+                return self.text
+            case FileText():
+                return None
+            case BaseImageInfo():
+                return BaseImage(digest="sha256:1", config={"Env": list(self.env)})
+            case ContextHash():
+                return sha256_args(*question.sources) if self.files else ""
+        raise AssertionError(question)
+
+
+def values(stage):
+    """The arguments that were hashed to StageDependencies."""
+    found = next(part for part in stage.components if part.label == "StageDependencies")
+    return [part.value for part in found.parts]
+
+
+def stages(text, **more):
+    return Project(text, **more).plan().image("app").stages
+
+
+def test_every_instruction_but_arg_is_a_stage_counted_from_one():
+    names = [stage.name for stage in stages("FROM a\nARG X=1\nENV A=1\nARG Y\nrun b\nUSER 1\n")]
+    assert names == ["ENV1", "RUN2", "USER3"]
+    names = [stage.name for stage in stages("FROM a\nENV A=1\nRUN b\n", version="v2")]
+    assert names == ["FROM1", "ENV2", "RUN3"]
+
+
+def test_the_environment_of_a_run_is_base_env_and_arg():
+    text = "ARG G=g\nFROM a\nARG G\nARG N\nARG D=$G\nENV P=$PATH:/x\nRUN b\n"
+    found = stages(text, env=["LANG=C", "A=1"], args={"N": "n$LANG"})[-1]
+    assert values(found)[1:8] == [
+        *("A=1", "D=g", "G=g", "LANG=C", "N=nC", f"P={PATH}:/x", f"PATH={PATH}")
+    ]
+
+
+def test_what_is_escaped_is_replaced_by_the_second_pass():
+    assert values(stages("FROM a\nENV A=\\$LANG B=\"'q'\"\n", env=["LANG=C"])[0]) == [
+        *("Env", "A", "C", "B", "q")
+    ]
+
+
+def test_a_quote_that_the_first_pass_leaves_open_is_an_error():
+    with pytest.raises(UserError, match=r"Dockerfile:2: cannot expand.*single quote"):
+        stages('FROM a\nENV A="it\'s"\n')
+
+
+def test_unknown_variables_stay_for_the_base_image_and_are_empty_then():
+    found = stages("FROM a\nLABEL x=${LANG:-none} y=${ZZ:-none} z=$ZZ\n", env=["LANG=C"])
+    assert values(found[0]) == ["Labels", "x", "C", "y", "none", "z", ""]
+
+
+def test_ports_are_sorted_as_written():
+    found = stages("FROM a\nENV P='90 70'\nEXPOSE 80 $P\n")
+    assert values(found[-1]) == ["Ports", "90", "70", "80"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("CMD echo a", ["Cmd", "echo a", "PrependShell", "true"]),
+        ('CMD ["a", "b"]', ["Cmd", "a", "b", "PrependShell", "false"]),
+        ('SHELL ["/bin/bash", "-c"]', ["Shell", "/bin/bash", "-c"]),
+        ("ONBUILD RUN x  y", ["Expression", "RUN x  y"]),
+        ("MAINTAINER a  b", ["Maintainer", "a  b"]),
+        ("WORKDIR $HOME/x", ["Path", "/x"]),
+        (
+            "HEALTHCHECK --interval=90s --timeout=1500ms --retries=3 CMD a",
+            [
+                *("Test", "CMD-SHELL", "a", "Interval", "1m30s", "Timeout", "1.5s"),
+                *("StartPeriod", "0s", "Retries", "3"),
+            ],
+        ),
+        ("HEALTHCHECK NONE", ["Test", "NONE", "Interval", "0s", "Timeout", "0s", "StartPeriod", "0s", "Retries", "0"]),
+        (
+            "COPY --from=nginx:1 --chmod=0600 --chown=$U a b /c/",
+            [
+                *("From", "nginx:1", "Sources", "a", "b", "Dest", "/c/"),
+                *("Chown", "", "Chmod", "0600", "ExpandedFrom", "nginx:1"),
+            ],
+        ),
+    ],
+)  # fmt: skip
+def test_what_an_instruction_depends_on(text, expected):
+    assert values(stages(f"FROM a\n{text}\n")[0]) == expected
+
+
+def test_mounts_of_a_run():
+    text = (
+        "FROM a\nENV T=/t\n"
+        "RUN --mount=type=cache,target=$T,id=k,uid=5 --mount=source=src,target=/s --network=none b\n"
+    )
+    found = values(stages(text)[-1])
+    assert found[found.index("Network") :] == [
+        *("Network", "none", "Security", "sandbox", "Mounts"),
+        *("Type", "cache", "From", "", "Source", "", "Target", "/t", "ReadOnly", "false"),
+        *("CacheID", "k", "CacheSharing", "", "Required", "false", "UID", "5"),
+        *("Type", "bind", "From", "", "Source", "src", "Target", "/s", "ReadOnly", "true"),
+        *("CacheID", "", "CacheSharing", "", "Required", "false"),
+        *("SourcesChecksum", sha256_args("src")),
+    ]
+
+
+MULTI = "FROM a AS one\nENV X=1\nRUN one\nFROM one AS two\nRUN two\nFROM a\nCOPY --from=two /t /t\nUSER 1\n"
+
+
+def test_what_names_another_stage_waits_until_that_is_stored():
+    project = Project(MULTI)
+    found = project.plan()
+    assert [image.name for image in found.images] == ["app/stage/one", "app/stage/two", "app"]
+    assert [image.final for image in found.images] == [False, False, True]
+    assert found.image("app").depends_on == ("app/stage/two",)
+    states = [(s.name, s.state, s.question) for image in found.images for s in image.stages]
+    unknown, waits = StageState.UNKNOWN, ImageReference
+    assert states == [
+        ("ENV1", StageState.TO_BUILD, None),
+        ("RUN2", StageState.TO_BUILD, None),
+        ("RUN1", unknown, waits(image="app/stage/one")),
+        ("COPY1", unknown, waits(image="app/stage/two")),
+        ("USER2", unknown, waits(image="app/stage/two")),
+    ]
+
+
+def test_the_reference_of_a_stored_stage_is_hashed_as_a_whole():
+    project = Project(MULTI)
+    project.build(timestamp=5)
+    one = project.plan().image("app/stage/one").stages[-1]
+    two = project.plan().image("app/stage/two").stages[0]
+    assert two.state is StageState.TO_BUILD
+    assert two.components[-1].value == f"reg/p:{one.digest}-5"
+    assert values(two)[:3] == ["Env", f"PATH={PATH}", "X=1"]  # ENV of the stage it starts from
+    project.build(timestamp=6)
+    copied = project.plan().image("app").stages[0]
+    assert values(copied)[-1] == f"reg/p:{two.digest}-6"
+    project.build(timestamp=7)
+    assert all(image.ready for image in project.plan().images)
+
+
+def test_version_2_binds_to_the_base_in_from():
+    first = stages("FROM a\nUSER 1\n", version="v2", cache_version="s")[0]
+    assert values(first) == ["BaseImageReference", "a", "ImageCacheVersion", "s"]
+    assert [part.label for part in first.components][-1] == "StageDependencies"
+
+
+def test_a_stage_without_instructions_needs_version_2():
+    with pytest.raises(UserError, match=r"Dockerfile:1: no instruction after FROM.*=v2"):
+        stages("FROM a\nARG X\n")
+    assert [stage.name for stage in stages("FROM a\n", version="v2")] == ["FROM1"]
+
+
+def test_sources_that_are_not_there():
+    with pytest.raises(UserError, match="Dockerfile:2: COPY: absent is not in the build context"):
+        stages("FROM a\nCOPY absent /\n", files=False)
+
+
+def test_dependencies_are_not_planned():
+    image = DockerfileImage(
+        name="app", dockerfile="Dockerfile", staged=True, dependencies=(Dependency(image="other"),)
+    )
+    with pytest.raises(UserError, match="`dependencies` of a staged Dockerfile"):
+        plan_staged(image, WerfConfig(meta=Meta(project="p"), images=(image,)), empty_chain("app"))
+
+
+def test_building_is_refused_but_what_is_stored_serves():
+    project = Project("FROM a\nUSER 1\nUSER 2\n")
+    with pytest.raises(UserError, match="Dockerfile:2: stages of a staged Dockerfile") as caught:
+        check_buildable(project.plan())
+    assert caught.value.reason == "NotSupported"
+    project.build(timestamp=1)
+    check_buildable(project.plan())
+
+
+def test_versions_are_v1_and_v2():
+    name = "WERF_STAGED_DOCKERFILE_VERSION"
+    assert [staged_version(e) for e in ({}, {name: ""}, {name: "v2"})] == ["v1", "v1", "v2"]
+    with pytest.raises(UserError, match="=v3 is unknown; known are v1 and v2"):
+        staged_version({name: "v3"})
+
+
+@pytest.mark.parametrize(
+    ("nanoseconds", "text"),
+    [
+        (0, "0s"),
+        (1, "1ns"),
+        (1_500, "1.5µs"),
+        (2_000_000, "2ms"),
+        (1_000_000_000, "1s"),
+        (61_050_000_000, "1m1.05s"),
+        (3_600_000_000_000, "1h0m0s"),
+        (-1_500_000_000, "-1.5s"),
+        (-1_500_000, "-1.5ms"),
+    ],
+)
+def test_durations_are_printed_as_go_does(nanoseconds, text):
+    assert go_duration(nanoseconds) == text
