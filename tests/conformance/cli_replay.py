@@ -88,13 +88,16 @@ class CliReplay:
             labels = run["images"].get(image["name"], {}).get("labels") or {}
             for stage in image["stages"]:
                 question = stage["question"] or {}
-                answer = self._base_image(question)
+                answer = self._answer(question, run)
                 if answer:
                     found[json.dumps(question)] = {"question": question, "answer": answer}
                 found |= _imports(stage, labels)
         return list(found.values())
 
-    def _base_image(self, question: Mapping[str, str]) -> dict[str, Any] | None:
+    def _answer(self, question: Mapping[str, str], run: Mapping[str, Any]) -> dict[str, Any] | None:
+        if question.get("kind") == "ImageReference":
+            ids = {"digest": f"sha256:{1:064}", "id": f"sha256:{2:064}"}
+            return {"reference": run["refs"][question["image"]], **ids}
         if question.get("kind") != "BaseImageInfo":
             return None
         about = self.vector["base_images"][question["reference"]]

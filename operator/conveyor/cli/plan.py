@@ -85,6 +85,13 @@ class _Asked:
     help="Plan every image for this platform instead of its own.",
 )
 @click.option(
+    "--repo",
+    default="",
+    metavar="REPO",
+    help="Name of the stages repository: part of the references that `dependencies` hand over. "
+    "It is not asked.",
+)
+@click.option(
     "--stages",
     type=_FILE,
     help="Storage file: the stages that count as stored, and answers to open questions. "
@@ -121,6 +128,7 @@ def plan_command(**given: Any) -> None:
             given,
             platforms=tuple(name for text in given["platforms"] for name in text.split(",")),
             remotes=_remotes(given["remotes"]),
+            repo=given["repo"],
         ),
         images=tuple("" if name == "~" else name for name in given["images"]),
         stages=given["stages"],
@@ -133,7 +141,8 @@ def plan_command(**given: Any) -> None:
     for warning in planned.warnings:
         click.echo(f"Warning: {warning}", err=True)
     if asked.assume:
-        _assume_built(asked.assume, storage, planned)
+        built, last = asyncio.run(_carried_out(asked, storage, planned))
+        _write(asked.assume, built, last)
     _print(asked, planned, changes)
 
 
@@ -169,14 +178,27 @@ async def _before(asked: _Asked, storage: Storage) -> Planned:
         raise UserError(error.reason, f"at {asked.explain}: {error.message}") from None
 
 
-def _assume_built(path: Path, storage: Storage, planned: Planned) -> None:
-    built = assume_built(planned.plan, timestamp=_next_time(storage))
-    write_storage(path, storage.with_stages(built))
+async def _carried_out(
+    asked: _Asked, storage: Storage, planned: Planned
+) -> tuple[Storage, Planned]:
+    """Return storage after the plan, and the plan that remains: what is built answers questions of other stages."""
+    # An image can only wait for others: as many rounds as there are images answer all that can be.
+    for _ in planned.plan.images:
+        built = assume_built(planned.plan, timestamp=_next_time(storage))
+        storage = storage.with_stages(built)
+        if not built or not open_questions(planned.plan):
+            break
+        planned = await plan_project(await Project.open(asked.project), storage, asked.images)
+    return storage, planned
+
+
+def _write(path: Path, storage: Storage, planned: Planned) -> None:
+    write_storage(path, storage)
     waiting = open_questions(planned.plan)
     if waiting:
         click.echo(
             f"Warning: stages that wait for an answer are not in {path}; "
-            f"{len(waiting)} questions are open",
+            f"open questions: {len(waiting)}",
             err=True,
         )
 

@@ -50,6 +50,7 @@ async def plan_project(project: Project, storage: Storage, images: tuple[str, ..
             lambda told: plan(config, told, images=selected),
             Facts(
                 commit=project.commit,
+                repo=project.options.repo,
                 stages=storage.by_digest(),
                 # What is known already need not be asked for, and may be about something not stored yet.
                 answers=storage.known(),

@@ -37,6 +37,7 @@ class ProjectOptions:
         environment: What `.Env` is in templates.
         platforms: Replace those of every image; () leaves them.
         remotes: Local clone by URL of a remote repository.
+        repo: Name of the stages repository, part of the references that `dependencies` hand over; "" for none.
     """
 
     git: Path
@@ -47,6 +48,7 @@ class ProjectOptions:
     environment: str = ""
     platforms: tuple[str, ...] = ()
     remotes: Mapping[str, Path] = field(default_factory=dict)
+    repo: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,17 +14,20 @@ from conveyor.plan.facts import (
     Answer,
     BaseImage,
     BaseImageInfo,
+    ImageReference,
     ImportChecksum,
     ImportRecord,
     Question,
+    StoredImage,
 )
 from conveyor.plan.model import BuildPlan, PlannedImport, StageState
 
 _MD5: Final = re.compile(r"[0-9a-f]{32}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_REFERENCE: Final = re.compile(r"[^\s:]\S*:[^\s:/]+")
 _IMAGE_DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 
-Openable = ImportChecksum | BaseImageInfo
+Openable = ImportChecksum | BaseImageInfo | ImageReference
 """What may stay open in a plan, and what a file may answer."""
 
 
@@ -73,6 +76,8 @@ def answer_json(answer: Answer) -> dict[str, object] | None:
             told = {"checksum": answer.checksum, "sourceStage": answer.source_stage_id}
         case BaseImage():
             told = {"id": answer.id, "digest": answer.digest, "config": answer.config}
+        case StoredImage():
+            told = {"reference": answer.reference, "digest": answer.digest, "id": answer.id}
         case _:
             raise TypeError(f"not an answer for a file: {answer}")
     return {key: value for key, value in told.items() if value}
@@ -87,6 +92,8 @@ def question_text(question: Question) -> str:
             return "what is the checksum of the files imported from an external image?"
         case BaseImageInfo():
             return f"what is {question.reference} ({question.platform}) now: its id and config?"
+        case ImageReference():
+            return f"under which reference is image {question.image!r} stored?"
         case _:
             return f"what is the answer to {question}?"
 
@@ -127,16 +134,31 @@ def _base_question(reader: JsonReader) -> BaseImageInfo:
 
 def _base_answer(reader: JsonReader) -> BaseImage:
     reader.only("id", "digest", "config")
-    wanted = "sha256: and 64 hex digits"
     config: Mapping[str, object] = reader.mapping("config", default={})
-    return BaseImage(
-        id=reader.text("id", pattern=_IMAGE_DIGEST, wanted=wanted, default=""),
-        digest=reader.text("digest", pattern=_IMAGE_DIGEST, wanted=wanted, default=""),
-        config=config,
+    return BaseImage(id=_digest(reader, "id"), digest=_digest(reader, "digest"), config=config)
+
+
+def _reference_question(reader: JsonReader) -> ImageReference:
+    return ImageReference(image=reader.text("image", may_be_empty=True))
+
+
+def _reference_answer(reader: JsonReader) -> StoredImage:
+    reader.only("reference", "digest", "id")
+    wanted = "REPOSITORY:TAG"
+    return StoredImage(
+        reference=reader.text("reference", pattern=_REFERENCE, wanted=wanted),
+        digest=_digest(reader, "digest"),
+        id=_digest(reader, "id"),
     )
+
+
+def _digest(reader: JsonReader, key: str) -> str:
+    wanted = "sha256: and 64 hex digits"
+    return reader.text(key, pattern=_IMAGE_DIGEST, wanted=wanted, default="")
 
 
 _KINDS: Final = {
     "ImportChecksum": _Kind(("id", "image"), _import_question, _import_answer),
     "BaseImageInfo": _Kind(("reference", "platform"), _base_question, _base_answer),
+    "ImageReference": _Kind(("image",), _reference_question, _reference_answer),
 }

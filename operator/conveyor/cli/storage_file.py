@@ -171,12 +171,13 @@ def _storage(root: JsonReader) -> Storage:
 
 
 def _stage(reader: JsonReader) -> StageDesc:
-    reader.only("id", "labels", "manifestDigest")
+    reader.only("id", "labels", "manifestDigest", "imageId")
     told = reader.text("id", pattern=_STAGE_ID, wanted="DIGEST-TIMESTAMP as in a tag")
     digest, _, timestamp = told.partition("-")
     return StageDesc(
         id=StageID(digest=StageDigest(digest), timestamp=int(timestamp or 0)),
         manifest_digest=reader.text("manifestDigest", default=""),
+        image_id=reader.text("imageId", default=""),
         labels=reader.texts("labels"),
     )
 
@@ -193,8 +194,9 @@ def _document(storage: Storage) -> dict[str, object]:
 
 
 def _stage_json(stage: StageDesc) -> dict[str, object]:
-    told = {"manifestDigest": stage.manifest_digest} if stage.manifest_digest else {}
-    return {"id": str(stage.id), **told, "labels": dict(stage.labels)}
+    told = {"manifestDigest": stage.manifest_digest, "imageId": stage.image_id}
+    known = {key: value for key, value in told.items() if value}
+    return {"id": str(stage.id), **known, "labels": dict(stage.labels)}
 
 
 def _invalid(message: str) -> UserError:

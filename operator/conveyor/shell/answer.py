@@ -19,6 +19,7 @@ from conveyor.plan.facts import (
     Answer,
     BaseImageInfo,
     Facts,
+    ImageReference,
     ImportChecksum,
     MappingPatch,
     Question,
@@ -90,9 +91,10 @@ class _Remembered(Mapping[Question, Answer]):
         self._key = key
 
     def __getitem__(self, question: Question) -> Answer:
-        # The planner counts an import's checksum as known only when it asked: while its source is stored.
-        asks = isinstance(question, ImportChecksum)
-        found = None if asks else self._known.get(self._key(question))
+        # The planner counts an import's checksum as known only when it asked: while its source is stored. References
+        # of images it only looks up, and nobody is asked.
+        looked_up = not isinstance(question, ImportChecksum | ImageReference)
+        found = self._known.get(self._key(question)) if looked_up else None
         if found is None:
             raise KeyError(question)
         return None if isinstance(found, _Nothing) else found

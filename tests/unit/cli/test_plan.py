@@ -257,3 +257,55 @@ def test_explaining_and_assuming_exclude_each_other(conveyor, tmp_path):
     result = conveyor("plan", "--explain", "HEAD", "--assume-built", str(tmp_path / "s"))
     assert result.code == 2
     assert "--explain only looks" in result.err
+
+
+DEPENDENCY = (
+    META
+    + """\
+image: lib
+from: debian:12
+---
+image: app
+from: debian:12
+dependencies:
+- image: lib
+  before: setup
+  imports: [{type: ImageName, targetEnv: LIB}, {type: ImageID, targetEnv: LIB_ID}]
+shell: {setup: [ls]}
+"""
+)
+WAITING = {"from": "ToBuild", "dependenciesBeforeSetup": "Unknown", "setup": "Unknown"}
+
+
+def test_what_is_built_answers_the_questions_of_other_images(repo, conveyor, tmp_path):
+    repo.commit({"werf.yaml": DEPENDENCY})
+    storage = str(tmp_path / "s.json")
+    both = ("--stages", storage, "--assume-built", storage, "--json")
+    first = conveyor("plan", "--repo", "registry.example.com/app", *both)
+    assert first.states("app") == WAITING
+    assert first.err == ""
+    again = conveyor("plan", "--repo", "registry.example.com/app", *both)
+    assert again.states("app") == dict.fromkeys(WAITING, "Cached")
+    elsewhere = conveyor("plan", "--repo", "registry.example.com/other", *both)
+    assert elsewhere.states("app")["dependenciesBeforeSetup"] == "ToBuild"
+
+
+def test_a_reference_may_be_told_when_there_is_no_repository(repo, conveyor, tmp_path):
+    repo.commit({"werf.yaml": DEPENDENCY})
+    storage = tmp_path / "s.json"
+    asked = conveyor("plan", "--stages", str(storage), "--assume-built", str(storage), "--json")
+    assert asked.states("app") == WAITING
+    assert asked.json["questions"] == [{"kind": "ImageReference", "image": "lib"}]
+    assert "open questions: 1" in asked.err
+    document = json.loads(storage.read_text())
+    reference = "registry.example.com:5000/app:tag"
+    answer = {"reference": reference, "id": f"sha256:{'1' * 64}"}
+    document["answers"] = [{"question": asked.json["questions"][0], "answer": answer}]
+    storage.write_text(json.dumps(document))
+    told = conveyor("plan", "--stages", str(storage), "--json")
+    assert told.states("app")["setup"] == "ToBuild"
+    answer["reference"] = "registry.example.com:5000/app"
+    storage.write_text(json.dumps(document))
+    wrong = conveyor("plan", "--stages", str(storage))
+    assert wrong.code == 2
+    assert "answers[0].answer.reference: has to be REPOSITORY:TAG" in wrong.err

@@ -80,7 +80,7 @@ def test_what_is_written_is_read(tmp_path):
         ),
         (
             {"version": 1, "answers": [{"question": {"kind": "Weather"}}]},
-            "answers[0].question.kind: `kind` has to be one of BaseImageInfo, ImportChecksum",
+            "answers[0].question.kind: `kind` has to be one of BaseImageInfo, ImageReference, ImportChecksum",
         ),
         (
             {"version": 1, "answers": [{"question": IMPORT, "answer": {}}]},
