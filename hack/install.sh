@@ -29,6 +29,8 @@ helm upgrade --install conveyor charts/conveyor --namespace conveyor-system --cr
     --set "registry.mirrors.docker\.io=http://$CONVEYOR_REGISTRY" \
     --set caBundle.pem="${CONVEYOR_CA_PEM:-}" \
     --set credentialNamespaces="{default,demo}" \
+    --set-json 'mounts.fromPaths={"/srv/conveyor-e2e": {"persistentVolumeClaim": {"claimName": "conveyor-e2e"}},
+        "/srv/conveyor-e2e-host": {"hostPath": {"path": "/var/tmp/conveyor-e2e", "type": "DirectoryOrCreate"}}}' \
     "$@" >build/helm.log 2>&1 || { tail -20 build/helm.log >&2; exit 1; }
 # A pod that has no past: the tests take an operator that ended before for one that crashed.
 kubectl -n conveyor-system rollout restart deployment/conveyor >/dev/null

@@ -29,6 +29,12 @@ EVERYTHING = {
         "insecure": ["10.0.0.1:5000", "[fd00::1]:5000"],
         "mirrors": {"docker.io": "http://mirror:5000", "quay.io": "https://quay-mirror"},
     },
+    "mounts": {
+        "fromPaths": {
+            "/srv/yarn": {"persistentVolumeClaim": {"claimName": "yarn"}},
+            "~/.m2": {"hostPath": {"path": "/srv/m2", "type": "DirectoryOrCreate"}},
+        }
+    },
     "caBundle": {"pem": CERTIFICATE},
     "crds": {"keep": False},
     "metrics": {"serviceMonitor": {"enabled": False, "labels": {"release": "x"}}},
@@ -53,6 +59,12 @@ WRONG = {
     "no Jobs": {"maxConcurrentJobs": 0},
     "variable of the chart": {"extraEnv": [{"name": "CONVEYOR_IMAGE", "value": "x"}]},
     "no certificate": {"caBundle": {"pem": "hello"}},
+    "mount without a volume": {"mounts": {"fromPaths": {"/srv": {}}}},
+    "mount of two volumes": {
+        "mounts": {"fromPaths": {"/srv": {"emptyDir": {}, "hostPath": {"path": "/srv"}}}}
+    },
+    "mount of a Secret": {"mounts": {"fromPaths": {"/srv": {"secret": {"secretName": "x"}}}}},
+    "relative hostPath": {"mounts": {"fromPaths": {"/srv": {"hostPath": {"path": "srv"}}}}},
     "low port": {"http": {"port": 80}},
     "two bundles": {"caBundle": {"pem": CERTIFICATE, "configMap": {"name": "ca"}}},
     "account without a name": {"serviceAccount": {"create": False}},
@@ -258,6 +270,7 @@ def test_operator_reads_what_the_chart_sets(helm: str) -> None:
         "docker.io": "http://mirror:5000",
         "quay.io": "https://quay-mirror",
     }
+    assert settings.mount_from_paths == EVERYTHING["mounts"]["fromPaths"]  # type: ignore[index]
     assert settings.callback_url == "http://conveyor.conveyor-system.svc:8443"
     assert settings.ca_file == "/etc/conveyor/ca/ca.crt"
     assert (settings.http_port, settings.max_jobs, settings.log_level) == (8443, 7, "DEBUG")

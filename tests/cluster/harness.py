@@ -137,6 +137,10 @@ class Harness:
         config = json.dumps({"auths": {self.at.registry_auth: auth}})
         return self._secret("kubernetes.io/dockerconfigjson", {".dockerconfigjson": config})
 
+    def ssh_secret(self, data: Mapping[str, str]) -> str:
+        """Name of a Secret with an SSH key."""
+        return self._secret("kubernetes.io/ssh-auth", data)
+
     def _secret(self, kind: str, data: Mapping[str, str]) -> str:
         name = f"login-{secrets.token_hex(5)}"
         body = {"metadata": {"name": name}, "type": kind, "stringData": dict(data)}

@@ -62,6 +62,10 @@ class Registry:
         """Digests of the layers."""
         return [str(layer["digest"]) for layer in self.manifest(ref)[1]["layers"]]
 
+    def blob(self, ref: str, digest: str) -> bytes:
+        """A blob of the repository of a reference."""
+        return self._get(f"{_path(_split(ref)[0])}/blobs/{digest}")[0]
+
     def _get(self, path: str, accept: str = "*/*") -> tuple[bytes, str]:
         url = f"http://{self.host}/v2/{path}"
         request = urllib.request.Request(url, headers={"Accept": accept})

@@ -69,6 +69,7 @@ CONTAINER_COURIER = "courier"
 
 DOCKER_CONFIG_SECRET_TYPE = "kubernetes.io/dockerconfigjson"  # noqa: S105 - a Secret's type, no secret
 DOCKER_CONFIG_SECRET_KEY = ".dockerconfigjson"  # noqa: S105 - a key in a Secret, no secret
+SSH_SECRET_KEY = "ssh-privatekey"  # noqa: S105 - a key in a Secret, no secret
 
 SHORT_DIGEST_LENGTH = 12
 """Hex digits of a stage digest or commit in status."""
@@ -113,6 +114,10 @@ class Reason(StrEnum):
         "A Dockerfile is wrong; the message names file and line.",
     )
     NOT_SUPPORTED = "NotSupported", "The configuration asks for something Conveyor does not do."
+    MOUNT_NOT_ALLOWED = (
+        "MountNotAllowed",
+        "A fromPath of werf.yaml has no volume in this cluster: see mounts.fromPaths of the chart.",
+    )
     WERF_CONFIG_NOT_FOUND = "WerfConfigNotFound", "There is no werf.yaml at that commit and path."
 
     GIT_REMOTE_UNREACHABLE = "GitRemoteUnreachable", "The git server does not answer; tried again."

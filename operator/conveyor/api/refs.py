@@ -10,11 +10,12 @@ from pydantic import Field
 
 from conveyor.api.model import Model, Rule
 
-_NAME = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+NAME_PATTERN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 
 
-def _is_object_name(ref: "LocalRef") -> bool:
-    return re.fullmatch(_NAME, ref.name) is not None
+def is_object_name(text: str) -> bool:
+    """Whether an object may have this name."""
+    return re.fullmatch(NAME_PATTERN, text) is not None
 
 
 class LocalRef(Model):
@@ -22,9 +23,9 @@ class LocalRef(Model):
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            cel=f"self.name.matches('{_NAME}')",
+            cel=f"self.name.matches('{NAME_PATTERN}')",
             message="name must be an object's name: lower-case letters, digits, '-' and '.'",
-            holds=_is_object_name,
+            holds=lambda ref: is_object_name(ref.name),
             field="name",
         ),
     )

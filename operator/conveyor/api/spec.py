@@ -12,6 +12,7 @@ from pydantic import Field
 
 from conveyor.api.duration import DURATION_PATTERN, milliseconds, seconds
 from conveyor.api.model import Model, Rule
+from conveyor.api.mounts import Mounts
 from conveyor.api.pod_template import PodTemplate
 from conveyor.api.refs import ConfigMapKeyRef, LocalRef
 from conveyor.api.source import Source, relative_path_rule
@@ -148,6 +149,10 @@ class ImageBuildSpec(Model):
     """Certificate authorities that git, the registry and programs in stages trust in addition."""
     compatibility: Compatibility = Compatibility()
     """Behaviour of werf where Conveyor's default is another one."""
+    mounts: Mounts = Mounts()
+    """Where the directories of `mount` of stapel images come from."""
+    ssh_key_secret_refs: tuple[LocalRef, ...] = Field(default=(), max_length=16)
+    """Secrets of type kubernetes.io/ssh-auth, with `known_hosts` or without: keys of an SSH agent for user stages."""
     pod_template: PodTemplate = PodTemplate()
     """Where and how build pods run."""
     job_ttl_seconds: int = Field(default=600, ge=60, le=604800)

@@ -10,6 +10,7 @@ from typing import Self
 from pydantic import Field
 
 from conveyor.api.model import Lenient, parse
+from conveyor.api.mounts import BuildDir, Mounts, PersistentVolumeClaim
 from conveyor.api.names import ANNOTATION_REQUESTED_AT, API_VERSION, KIND
 from conveyor.api.pod_template import (
     PodTemplate,
@@ -36,6 +37,7 @@ from conveyor.api.status import (
 )
 
 __all__ = [
+    "BuildDir",
     "CABundle",
     "Condition",
     "ConditionStatus",
@@ -52,7 +54,9 @@ __all__ = [
     "ImageStatus",
     "ImagesSet",
     "LocalRef",
+    "Mounts",
     "ObjectMeta",
+    "PersistentVolumeClaim",
     "PlanStatus",
     "PodTemplate",
     "Resources",

@@ -34,6 +34,12 @@ def main(environment: Mapping[str, str]) -> int:
         _store_failure(log, reason, str(error))
         return 1
     signal.signal(signal.SIGTERM, lambda number, frame: _terminated(log, number, frame))
+    try:
+        _start_agent(task)
+    except CourierError as error:
+        exchange.failed(error.reason, error.message)
+        _store_failure(log, error.reason, error.message)
+        return 1
     first = ready_at_once(task, exchange)
     return _work(task, exchange, first, log)
 
@@ -45,6 +51,14 @@ def ready_at_once(task: CourierTask, exchange: Exchange) -> int:
             return run
         exchange.ready(run)
     return task.runs
+
+
+def _start_agent(task: CourierTask) -> None:
+    """Before the first marker: a stage that may begin finds it listening."""
+    if task.ssh is not None:
+        from conveyor.builder.courier_ssh import start_agent  # noqa: PLC0415 - see the module's docstring
+
+        start_agent(task.ssh)
 
 
 def _work(task: CourierTask, exchange: Exchange, first: int, log: Path) -> int:

@@ -3,7 +3,7 @@
 In: a reason of the list below and a sentence. Out: what ends up as `failure` in the StageResult.
 
 GitUnreachable, GitAuthFailed, CommitNotFound, RegistryDenied, RegistryUnreachable, LayerInvalid,
-InputMissing, InputTooLarge, TaskInvalid, Terminated, Internal are the courier's own; StageDied and
+InputMissing, InputTooLarge, SecretInvalid, TaskInvalid, Terminated, Internal are the courier's own; StageDied and
 StageNeverStarted say what it saw of the stage container.
 """
 

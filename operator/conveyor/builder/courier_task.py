@@ -30,6 +30,15 @@ class GitAccess:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SshAgent:
+    """Directories of mounted secrets with a key each, and what is made for the stage container."""
+
+    keys: tuple[str, ...]
+    socket: str
+    known_hosts: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GitArchive:
     """Files of a commit as a tar; `to_name` renames the only one."""
 
@@ -110,6 +119,7 @@ class CourierTask:
     docker_configs: tuple[str, ...] = ()
     callback_url: str | None = None
     callback_token: str = field(default="", repr=False)
+    ssh: SshAgent | None = None
     limits: Limits = Limits()
 
     def inputs_of(self, run: int) -> tuple[StageInput, ...]:
@@ -127,6 +137,7 @@ def parse_task(text: str) -> CourierTask:
     if fields.number("version") != _VERSION:
         raise invalid("task.version", f"{_VERSION}: operator and courier image differ in version")
     git, mirrors, callback = fields.inner("git"), fields.inner("mirrors"), fields.inner("callback")
+    ssh = fields.inner("ssh")
     return CourierTask(
         repo=fields.text("repo"),
         runs=fields.number("runs"),
@@ -139,6 +150,7 @@ def parse_task(text: str) -> CourierTask:
         docker_configs=fields.one_or_more("dockerConfig"),
         callback_url=callback.text("url") if callback is not None else None,
         callback_token=callback.optional("token") or "" if callback is not None else "",
+        ssh=_ssh(ssh) if ssh is not None else None,
         limits=_limits(fields.inner("limits")),
     )
 
@@ -156,6 +168,14 @@ def _decode(text: str) -> object:
 
 def _git(fields: Fields) -> GitAccess:
     return GitAccess(url=fields.text("url"), credentials=fields.optional("credentials"))
+
+
+def _ssh(fields: Fields) -> SshAgent:
+    return SshAgent(
+        keys=fields.texts("keys"),
+        socket=fields.text("socket"),
+        known_hosts=fields.text("knownHosts"),
+    )
 
 
 def _limits(fields: Fields | None) -> Limits:

@@ -5,7 +5,7 @@ or a `StageFailure`. The environment of commands comes from the task alone, neve
 program's own.
 """
 # Names are bytes that need not be UTF-8, and pathlib has no bytes paths.
-# ruff: noqa: PTH101, PTH103, PTH106, PTH112, PTH123
+# ruff: noqa: PTH101, PTH103, PTH106, PTH112, PTH114, PTH123
 
 from __future__ import annotations
 
@@ -202,10 +202,15 @@ def _mkdir(work: Workplace, step: Step, _label: str) -> None:
 
 
 def _clean(work: Workplace, step: Step, _label: str) -> None:
+    """Leave empty directories. A link is replaced, as `rm -rf` would do, never followed; mode and owner stay."""
     for path in step["paths"]:
-        real = work.real(path)
-        if os.path.isdir(real) and real != work.rootfs.root:
-            work.rootfs.empty(real)
+        real = work.rootfs.resolve(raw(path), follow_last=False)
+        if real == work.rootfs.root:
+            raise StageFailure("StepInvalid", "the root directory cannot be emptied")
+        if os.path.islink(real) or not os.path.isdir(real):
+            work.rootfs.remove(real)
+        work.rootfs.make_dirs(real)
+        work.rootfs.empty(real)
 
 
 _OPERATIONS = {

@@ -144,14 +144,14 @@ def _check_image(image: StapelImage, policy: Policy, report: Report) -> None:
     for mount in image.mounts:
         if mount.type == "build_dir" and not policy.build_dir:
             refuse(
-                image.at.line,
+                mount.at.line,
                 "`mount: {from: build_dir}`",
                 "config.stapel.mount.allowBuildDir: true",
             )
         if mount.type == "custom_dir" and mount.from_path not in policy.from_paths:
             path = mount.from_path[:200]
             refuse(
-                image.at.line,
+                mount.at.line,
                 f"`mount: {{fromPath: {path}}}`",
                 f"config.stapel.mount.allowFromPaths: [{path}]",
             )

@@ -122,6 +122,7 @@ class Mount:
     type: Literal["tmp_dir", "build_dir", "custom_dir"]
     to: str
     from_path: str = ""
+    at: SourceLine = field(default_factory=SourceLine, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
 from conveyor.config.model import DockerfileImage, Image, StapelImage, WerfConfig
+from conveyor.config.mounts import why_not
+from conveyor.config.raw import shorten
 from conveyor.config.relations import DEFAULT_PLATFORM
 
 
@@ -33,10 +35,15 @@ def _problems(image: Image, config: WerfConfig) -> Iterator[str]:
             yield f"platform {platform} is not supported yet; only {DEFAULT_PLATFORM} is"
     match image:
         case StapelImage():
-            if image.mounts:
-                yield "`mount` is not supported yet; its content would end up in the image"
+            yield from _mount_problems(image)
         case DockerfileImage():
             yield from _dockerfile_problems(image)
+
+
+def _mount_problems(image: StapelImage) -> Iterator[str]:
+    for mount in image.mounts:
+        if reason := why_not(mount.to):
+            yield f"nothing can be mounted to {shorten(mount.to)}: {reason}; choose another directory"
 
 
 def _dockerfile_problems(image: DockerfileImage) -> Iterator[str]:

@@ -24,8 +24,9 @@ from conveyor.config.model import (
     SourceLine,
     StapelImage,
 )
+from conveyor.config.mounts import MAX_MOUNTS
 from conveyor.config.names import Names, has_tag_or_digest, shown
-from conveyor.config.paths import clean, is_absolute
+from conveyor.config.paths import TOO_LONG, clean, is_absolute, is_too_long
 from conveyor.config.raw import Section, shorten
 from conveyor.config.versions import VERSION_KEYS, cache_versions
 
@@ -175,7 +176,10 @@ def _shell(section: Section) -> Shell | None:
 
 def _mounts(section: Section) -> tuple[Mount, ...]:
     found: dict[str, Mount] = {}
-    for entry in section.sections("mount"):
+    entries = section.sections("mount")
+    if len(entries) > MAX_MOUNTS:
+        section.error(f"has more than {MAX_MOUNTS} mounts", key="mount")
+    for entry in entries[:MAX_MOUNTS]:
         mount = _mount(entry)
         if mount.to in found:
             entry.error(f"`to` is {shorten(mount.to)}, where another mount already is", key="to")
@@ -189,6 +193,8 @@ def _mount(section: Section) -> Mount:
     if not is_absolute(to):
         said = f"is {shorten(to)}" if to else "is missing"
         section.error(f"`to` {said}; write an absolute path such as `/var/cache`", key="to")
+    elif is_too_long(to):
+        section.error(f"`to` {TOO_LONG}", key="to")
     if source and path:
         section.error("`from` and `fromPath` are both set; keep one of them", key="fromPath")
     elif not source and not path:
@@ -196,8 +202,10 @@ def _mount(section: Section) -> Mount:
     if source not in ("", "tmp_dir", "build_dir"):
         section.error(f"`from` is {shorten(source)}; write tmp_dir or build_dir", key="from")
     if source:
-        return Mount(type="build_dir" if source == "build_dir" else "tmp_dir", to=clean(to))
-    return Mount(type="custom_dir", to=clean(to), from_path=clean(path))
+        return Mount(
+            type="build_dir" if source == "build_dir" else "tmp_dir", to=clean(to), at=section.at
+        )
+    return Mount(type="custom_dir", to=clean(to), from_path=clean(path), at=section.at)
 
 
 def _with_automatic_excludes(

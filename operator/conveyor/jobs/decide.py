@@ -238,7 +238,9 @@ def _jobs_of(situation: Situation, stage: PlannedStage) -> tuple[ObservedJob, ..
 def _chain(situation: Situation, image: PlannedImage, index: int) -> tuple[PlannedStage, ...]:
     """The stages that go into one Job: one, or with `fuse` all that follow and can be built right now."""
     stages = [image.stages[index]]
-    for stage in image.stages[index + 1 :] if situation.fuse else ():
+    # Nothing is mounted while `from` empties the mount points; the other stages of an image have the same mounts.
+    fuse = situation.fuse and not stages[0].work.emptied
+    for stage in image.stages[index + 1 :] if fuse else ():
         if stage.state is not StageState.TO_BUILD or not needs_pod(stage):
             break
         if stages[-1].work.dependencies:
@@ -250,8 +252,11 @@ def _chain(situation: Situation, image: PlannedImage, index: int) -> tuple[Plann
 
 
 def _exports_from(plan: BuildPlan, image: PlannedImage, last: PlannedStage) -> tuple[Export, ...]:
-    """What others want of this image, when this stage is its last: exported by the same pod, no further one starts."""
-    if last is not image.stages[-1]:
+    """What others want of this image, when this stage is its last: exported by the same pod, no further one starts.
+
+    With mounts it is not the image that the pod sees.
+    """
+    if last is not image.stages[-1] or last.work.mounts:
         return ()
     wanted = {
         export.key: export

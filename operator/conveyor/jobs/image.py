@@ -17,6 +17,7 @@ from conveyor.plan.image_config import (
     apply_image_spec,
     apply_instruction,
     child_config,
+    image_labels,
 )
 from conveyor.plan.model import BlockStep, DockerfileBlock, PlannedStage
 
@@ -38,7 +39,7 @@ def stage_config(
         project_commit: HEAD of the project's repository, "" for none.
         created: RFC 3339.
     """
-    added = dict(stage.work.labels)
+    added = labels.merged(image_labels(parent.config), stage.work.labels)
     added[labels.VERSION] = f"conveyor {__version__}"
     added[labels.CONTENT_DIGEST] = str(stage.content_digest)
     if project_commit:

@@ -7,12 +7,14 @@ stage Job). The pod passes Pod Security "baseline".
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from conveyor.api import names
 from conveyor.api.v1alpha1 import ImageBuild, LocalRef
+from conveyor.jobs import ssh
 from conveyor.jobs.model import JobOrder
+from conveyor.jobs.mounts import Volumes, VolumeSources, volumes_of
 from conveyor.plan.model import PlannedStage
 
 Json = dict[str, object]
@@ -20,7 +22,7 @@ Json = dict[str, object]
 STAGE_COMMAND: Final = ("/.conveyor/bin/stage",)
 IO_PATH: Final = "/.conveyor-io"
 CA_PATH: Final = "/.conveyor-ca"
-SECRETS_PATH: Final = "/.conveyor-secrets"
+SECRETS_PATH: Final = ssh.SECRETS_PATH
 _COURIER_COMMAND: Final = ("/opt/conveyor/bin/python3", "-I", "-m", "conveyor.builder.courier")
 # The courier needs about 50 MiB, for a 3 GB layer too (ADR 4); a CPU limit would only make every stage wait.
 _COURIER_RESOURCES: Final = {
@@ -38,12 +40,14 @@ class PodSettings:
         courier_image: The operator's own image.
         pull_policy: Of the courier image.
         ca_config_map: ConfigMap with the CA bundle in the build's namespace, "" for none.
+        from_paths: Kubernetes volume source of every offered `mount: {fromPath: …}`.
     """
 
     courier_image: str
     pull_policy: str = "IfNotPresent"
     ca_config_map: str = ""
     ca_key: str = "ca.crt"
+    from_paths: VolumeSources = field(default_factory=dict)
 
 
 def run_id(build: ImageBuild) -> str:
@@ -139,6 +143,7 @@ def _pod_spec(
     order: JobOrder, build: ImageBuild, settings: PodSettings, stage_task: str, courier_task: str
 ) -> Json:
     template = build.spec.pod_template
+    mounts = volumes_of(order, build, settings.from_paths)
     spec: Json = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
@@ -148,10 +153,10 @@ def _pod_spec(
         "nodeSelector": {"kubernetes.io/os": "linux", **template.node_selector},
         "tolerations": [_plain(toleration) for toleration in template.tolerations],
         "containers": [
-            _stage_container(order, build, settings, stage_task),
-            _courier_container(build, settings, courier_task),
+            _stage_container(order, build, settings, stage_task, mounts),
+            _courier_container(order, build, settings, courier_task),
         ],
-        "volumes": _volumes(build, settings),
+        "volumes": [*_volumes(build, settings), *ssh.volumes(order, build), *mounts.volumes],
     }
     optional = {
         "priorityClassName": template.priority_class_name,
@@ -165,7 +170,9 @@ def _plain(toleration: object) -> object:
     return toleration.model_dump(mode="json", by_alias=True, exclude_none=True)  # type: ignore[attr-defined]
 
 
-def _stage_container(order: JobOrder, build: ImageBuild, settings: PodSettings, task: str) -> Json:
+def _stage_container(
+    order: JobOrder, build: ImageBuild, settings: PodSettings, task: str, mounts: Volumes
+) -> Json:
     resources = build.spec.pod_template.resources
     return {
         "name": names.CONTAINER_STAGE,
@@ -181,16 +188,24 @@ def _stage_container(order: JobOrder, build: ImageBuild, settings: PodSettings, 
             for key, values in (("requests", resources.requests), ("limits", resources.limits))
             if values
         },
-        "volumeMounts": [{"name": "io", "mountPath": IO_PATH}, *_ca_mount(settings)],
+        "volumeMounts": [
+            {"name": "io", "mountPath": IO_PATH},
+            *_ca_mount(settings),
+            *ssh.stage_mounts(order, build),
+            *mounts.mounts,
+        ],
     }
 
 
-def _courier_container(build: ImageBuild, settings: PodSettings, task: str) -> Json:
+def _courier_container(
+    order: JobOrder, build: ImageBuild, settings: PodSettings, task: str
+) -> Json:
     mounts: list[object] = [{"name": "io", "mountPath": IO_PATH}, *_ca_mount(settings)]
     mounts += [
         {"name": volume, "mountPath": path, "readOnly": True}
         for volume, path, _ in secret_mounts(build)
     ]
+    mounts += ssh.courier_mounts(order, build)
     return {
         "name": names.CONTAINER_COURIER,
         "image": settings.courier_image,

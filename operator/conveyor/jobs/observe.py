@@ -19,6 +19,7 @@ __all__ = ["observe", "parse_result", "result_blob"]
 Json = Mapping[str, Any]
 
 _PULL_REASONS: Final = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
+_OUTSIDE_VOLUMES: Final = ("hostPath", "nfs", "persistentVolumeClaim")
 _CONFIG_REASONS: Final = ("CreateContainerConfigError", "CreateContainerError")
 
 
@@ -29,7 +30,8 @@ def observe(
 
     Args:
         reported: What the courier posted so far.
-        refusal: Message of the Job's newest FailedCreate event while it has no pod.
+        refusal: Message of the Job's newest FailedCreate event while it has no pod, or of the pod's newest
+            failed mount while no container runs.
     """
     meta = job["metadata"]
     notes = meta.get("annotations") or {}
@@ -188,7 +190,7 @@ def _finished_at(job: Json, pod: Json | None) -> str:
 def _waiting(pod: Json | None, refusal: str) -> tuple[Reason | None, str]:
     """Why no container runs yet, in a person's words."""
     if pod is None:
-        return (Reason.POD_REJECTED, refusal) if refusal else (None, "")
+        return (Reason.POD_REJECTED, _rejected_message(refusal)) if refusal else (None, "")
     for status in _containers(pod):
         waiting = (status.get("state") or {}).get("waiting") or {}
         reason, message = waiting.get("reason", ""), waiting.get("message", "")
@@ -199,7 +201,24 @@ def _waiting(pod: Json | None, refusal: str) -> tuple[Reason | None, str]:
     for condition in pod["status"].get("conditions") or []:
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             return Reason.STAGE_UNSCHEDULABLE, str(condition.get("message", ""))
-    return None, ""
+    return (Reason.STAGE_UNSCHEDULABLE, refusal) if refusal else (None, "")
+
+
+def _rejected_message(refusal: str) -> str:
+    if "hostPath" not in refusal:
+        return refusal
+    return (
+        f"{refusal}; a `fromPath` of werf.yaml is a hostPath in this cluster (mounts.fromPaths of Conveyor's chart): "
+        "build in a namespace that allows it, or have a PersistentVolumeClaim offered instead"
+    )
+
+
+def awaits_volumes(pod: Json) -> bool:
+    """Whether no container runs yet, on its node, and the pod has volumes that may keep it from running."""
+    scheduled = bool(pod["spec"].get("nodeName"))
+    waits = not any("waiting" not in (s.get("state") or {}) for s in _containers(pod))
+    kinds = {kind for volume in pod["spec"].get("volumes") or [] for kind in volume}
+    return scheduled and waits and not kinds.isdisjoint(_OUTSIDE_VOLUMES)
 
 
 def _pull_message(status: Json, message: str) -> str:

@@ -38,6 +38,7 @@ _REASONS: Final = {
     "OutOfMemory": Reason.STAGE_OOM_KILLED,
     "RegistryDenied": Reason.PUSH_FAILED,
     "RegistryUnreachable": Reason.REGISTRY_UNREACHABLE,
+    "SecretInvalid": Reason.SECRET_NOT_FOUND,
     "StageDied": Reason.STAGE_EVICTED,
     "StageNeverStarted": Reason.STAGE_EVICTED,
     "Terminated": Reason.STAGE_EVICTED,

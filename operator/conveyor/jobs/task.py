@@ -14,7 +14,7 @@ from typing import Final
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
 from conveyor.config.model import GitMapping, Import
-from conveyor.jobs import exports
+from conveyor.jobs import exports, ssh
 from conveyor.jobs.manifest import CA_PATH
 from conveyor.jobs.model import Export, JobOrder
 from conveyor.plan.image_config import apply_instruction, environment, run_command
@@ -42,6 +42,7 @@ class Surroundings:
         git: {"url", "credentials": path or None} of the project's repository, None for an inline config.
         registry_configs: Paths of mounted docker configs.
         commit_env: WERF_COMMIT_* variables for stapel stages.
+        ssh_keys: Directories of mounted Secrets whose keys an SSH agent offers to user stages.
     """
 
     repo: str
@@ -53,6 +54,7 @@ class Surroundings:
     callback_url: str = ""
     callback_token: str = ""
     commit_env: Mapping[str, str] = field(default_factory=dict)
+    ssh_keys: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -99,14 +101,23 @@ def tasks(order: JobOrder, plan: BuildPlan, around: Surroundings) -> tuple[str, 
     ]
     stage_task: Json = {
         "version": 1,
-        "env": {**environment(order.parent.config), **_commit_env(order, around)},
+        "env": _environment(order, around),
         "caFile": f"{CA_PATH}/ca.crt" if around.ca else None,
         "runs": runs,
         "exports": [_export(f"e{i}", export) for i, export in enumerate(order.exports)],
     }
+    if ssh.wanted(order, len(around.ssh_keys)):
+        stage_task["waitInputs"] = True  # ready means: the agent listens, too
     courier_task = _courier(order, around, inputs)
     where = order.stages[0] if order.stages else None
     return _pack(stage_task, where), _pack(courier_task, where)
+
+
+def _environment(order: JobOrder, around: Surroundings) -> Mapping[str, str]:
+    own = {**environment(order.parent.config), **_commit_env(order, around)}
+    if not ssh.wanted(order, len(around.ssh_keys)):
+        return own
+    return {**ssh.DEFAULT_ENVIRONMENT, **own, **ssh.ENVIRONMENT}
 
 
 def _commit_env(order: JobOrder, around: Surroundings) -> Mapping[str, str]:
@@ -117,6 +128,7 @@ def _commit_env(order: JobOrder, around: Surroundings) -> Mapping[str, str]:
 
 def _courier(order: JobOrder, around: Surroundings, inputs: _Inputs) -> Json:
     callback = {"url": around.callback_url, "token": around.callback_token}
+    agent = ssh.wanted(order, len(around.ssh_keys))
     return {
         "version": 1,
         "repo": around.repo,
@@ -129,6 +141,7 @@ def _courier(order: JobOrder, around: Surroundings, inputs: _Inputs) -> Json:
         "runs": len(order.stages),
         "exports": [f"e{index}" for index in range(len(order.exports))],
         "callback": callback if around.callback_url else None,
+        **({"ssh": ssh.courier_task(around.ssh_keys)} if agent else {}),
     }
 
 
@@ -169,7 +182,8 @@ def _layers(stage: PlannedStage, run: _Run) -> list[Json]:
 
 def _stapel_steps(stage: PlannedStage, run: _Run) -> list[Json]:
     work = stage.work
-    steps = [_archive(archive, run) for archive in work.archives]
+    steps = _emptying(work.emptied)
+    steps += [_archive(archive, run) for archive in work.archives]
     steps += [_patch(patch, run) for patch in work.patches if patch.from_commit != patch.commit]
     wanted = exports.exports_of(stage, run.plan)
     steps += [
@@ -181,6 +195,10 @@ def _stapel_steps(stage: PlannedStage, run: _Run) -> list[Json]:
     if work.tasks:
         steps.append({"op": "ansible", "tasks": [json.loads(task) for task in work.tasks]})
     return steps
+
+
+def _emptying(points: tuple[str, ...]) -> list[Json]:
+    return [{"op": "clean", "paths": list(points)}] if points else []
 
 
 def _archive(archive: GitArchive, run: _Run) -> Json:

@@ -13,7 +13,7 @@ FILE_INSTRUCTIONS: Final = frozenset({"RUN", "COPY", "ADD", "WORKDIR"})
 def needs_pod(stage: PlannedStage) -> bool:
     """Whether the stage may change files. Stages of user commands always run, as in werf."""
     work = stage.work
-    if work.archives or work.imports or work.commands or work.tasks:
+    if work.archives or work.imports or work.commands or work.tasks or work.emptied:
         return True
     if any(patch.from_commit != patch.commit for patch in work.patches):
         return True

@@ -68,7 +68,7 @@ def _desc(stage: PlannedStage, parent: StageDesc | None, timestamp: int) -> Stag
     added = {**stage.work.labels, labels.CONTENT_DIGEST: stage.content_digest}
     if parent is not None:
         added[labels.PARENT_STAGE_ID] = str(parent.id)
-    all_labels = {**(parent.labels if parent else {}), **added}
+    all_labels = labels.merged(parent.labels if parent else {}, added)
     spec = stage.work.image_spec
     return StageDesc(
         id=StageID(digest=stage.digest, timestamp=timestamp),

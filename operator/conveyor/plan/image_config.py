@@ -15,6 +15,7 @@ from conveyor.plan.image_config_parts import (
     inner,
     mappings,
     shell,
+    table,
     text,
     texts,
     variables,
@@ -38,6 +39,7 @@ __all__ = [
     "environment",
     "exec_argv",
     "execution_config",
+    "image_labels",
     "kept_labels",
     "run_command",
 ]
@@ -123,6 +125,11 @@ def execution_config(config: Config, *tools_diff_ids: str) -> dict[str, object]:
 def environment(config: Config) -> dict[str, str]:
     """Return the environment of a process in the image; PATH has Docker's default when it is not set."""
     return variables(inner(config))
+
+
+def image_labels(config: Config) -> dict[str, str]:
+    """Return the labels of the image."""
+    return {name: text(value) for name, value in table(inner(config).get("Labels")).items()}
 
 
 def exec_argv(step: BlockStep, config: Config) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ CONTENT_DIGEST = "werf-stage-content-digest"
 PROJECT_COMMIT = "werf-project-repo-commit"
 PARENT_STAGE_ID = "werf.io/parent-stage-id"
 VERSION = "werf-version"
+_MOUNT = "werf-mount-type-"
 
 _COMMIT_LABEL = re.compile(r"werf-git-([0-9a-f]+)-commit")
 
@@ -72,6 +73,23 @@ def mount_labels(mounts: Iterable[Mount]) -> dict[str, str]:
     return {label: ";".join(tos) for label, tos in points.items()}
 
 
+def mount_points(inherited: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the mount points that an image's labels tell of, each once."""
+    told = [value for name, value in inherited.items() if name.startswith(_MOUNT)]
+    points = (point for value in told for point in value.split(";") if point)
+    return tuple(dict.fromkeys(points))
+
+
+def merged(inherited: Mapping[str, str], added: Mapping[str, str]) -> dict[str, str]:
+    """Return a child's labels: its own win, but mount points are joined to the inherited ones (werf: mergeMounts)."""
+    result = {**inherited, **added}
+    for name in added.keys() & inherited.keys():
+        if name.startswith(_MOUNT):
+            points = [*inherited[name].split(";"), *added[name].split(";")]
+            result[name] = ";".join(dict.fromkeys(point for point in points if point))
+    return result
+
+
 def commit_of(labels: Mapping[str, str], paramshash: str) -> str:
     """Return the commit that a stage carries for a mapping, "" when it does not say."""
     return labels.get(commit_label(paramshash), "")
@@ -99,5 +117,5 @@ def carried_commits(labels: Mapping[str, str]) -> list[str]:
 
 
 def _mount_label(mount: Mount) -> str:
-    kind = f"werf-mount-type-{mount.type.replace('_', '-')}"
+    kind = f"{_MOUNT}{mount.type.replace('_', '-')}"
     return kind if mount.type != "custom_dir" else f"{kind}-{mount.from_path.replace('/', '--')}"

@@ -16,6 +16,7 @@ from conveyor.config.model import (
     GitMapping,
     ImageSpec,
     Import,
+    Mount,
 )
 from conveyor.plan.facts import ContentDigest, Question, StageDesc, StageDigest
 
@@ -172,7 +173,8 @@ class DockerfileBlock:
 class StageWork:
     """What building a stage means, in the order in which it is done.
 
-    A stage with no archives, patches, imports, commands, tasks or block steps that change files needs no pod.
+    A stage with no archives, patches, imports, commands, tasks, emptied mount points or block steps that change files
+    needs no pod.
 
     Attributes:
         tasks: Of ansible, each a JSON text.
@@ -183,6 +185,8 @@ class StageWork:
         keep_entrypoint_with_cmd: A CMD in `instructions` leaves the ENTRYPOINT of the base (as werf does).
         image_spec: Image config changes of `imageSpec:`, labels without templates.
         refused: Why this version can plan but not build the stage, with file and line; "" when it can.
+        mounts: Mounts of the image and of the images it is built from; their content is never part of a layer.
+        emptied: Mount points that the stage leaves as empty directories (only `from` has any); nothing is mounted then.
     """
 
     archives: tuple[GitArchive, ...] = ()
@@ -197,6 +201,8 @@ class StageWork:
     block: DockerfileBlock | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     refused: str = ""
+    mounts: tuple[Mount, ...] = ()
+    emptied: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

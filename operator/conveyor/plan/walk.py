@@ -7,7 +7,7 @@ In: a `StapelImage`, its mappings at their commits, the images it is built from.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from conveyor.config.model import DockerInstructions, StapelImage
+from conveyor.config.model import DockerInstructions, Mount, StapelImage
 from conveyor.plan import dependencies, labels
 from conveyor.plan.chain import Chain
 from conveyor.plan.dependency_values import FoundValues, find_values
@@ -167,6 +167,8 @@ class _Walk:
             tasks=tasks_of(image, name),
             instructions=image.docker if name == "dockerInstructions" else None,
             keep_entrypoint_with_cmd=self.around.keep_entrypoint_with_cmd,
+            mounts=self._mounts(),
+            emptied=tuple(mount.to for mount in image.mounts) if name == "from" else (),
             labels={
                 labels.WERF: self.around.project,
                 **(labels.mount_labels(image.mounts) if name == "from" else {}),
@@ -175,6 +177,14 @@ class _Walk:
                 **values.labels,
             },
         )
+
+    def _mounts(self) -> tuple[Mount, ...]:
+        """The base image's first: what is mounted there stays mounted (werf: the config can only add)."""
+        image = self.image
+        inherited: tuple[Mount, ...] = ()
+        if image.base_internal:
+            inherited = self.around.images[image.base].stages[0].work.mounts
+        return tuple({mount.to: mount for mount in (*inherited, *image.mounts)}.values())
 
     def _archives(self) -> tuple[GitArchive, ...]:
         return tuple(
@@ -202,6 +212,7 @@ class _Walk:
             return
         work = StageWork(
             patches=self._patches(),
+            mounts=self._mounts(),
             labels={
                 labels.WERF: self.around.project,
                 **labels.git_labels(self.chain.mappings),

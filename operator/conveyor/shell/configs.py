@@ -19,6 +19,7 @@ from conveyor.api.v1alpha1 import ImageBuild
 from conveyor.config.files import Files, MemoryFiles
 from conveyor.config.image_selection import select_images
 from conveyor.config.model import WerfConfig
+from conveyor.config.mounts import check_mounts
 from conveyor.config.render import CommitInfo
 from conveyor.config.scope import check_scope
 from conveyor.shell.session import Session
@@ -37,7 +38,7 @@ class Configs:
         """Render and parse the config of a build.
 
         Raises:
-            UserError: WerfConfigNotFound, InvalidWerfConfig, NotSupported.
+            UserError: WerfConfigNotFound, InvalidWerfConfig, NotSupported, MountNotAllowed.
         """
         key = _key(session.build, commit)
         config = self._known.get(key)
@@ -81,6 +82,7 @@ class Configs:
         )
         config = await source.load(self._renderer)
         check_scope(config)
+        check_mounts(config, session.pods.from_paths)
         return config
 
     async def _files(self, session: Session, commit: str, directory: str) -> tuple[Files, str]:

@@ -9,7 +9,7 @@ from conveyor.adapters.cluster import CORE, JOBS, Cluster
 from conveyor.api import names
 from conveyor.jobs.manifest import labels_selector
 from conveyor.jobs.model import ObservedJob, StageResult
-from conveyor.jobs.observe import observe, parse_result, result_blob
+from conveyor.jobs.observe import awaits_volumes, observe, parse_result, result_blob
 from conveyor.shell.reports import Reports
 from conveyor.shell.session import Session
 
@@ -48,7 +48,7 @@ async def _observed(
     digest = result_blob(pod)
     if digest:
         reported = await _large_result(session, digest) or reported
-    refusal = "" if pod else await _refusal(cluster, job)
+    refusal = await (_failed_mount(cluster, pod) if pod else _refusal(cluster, job))
     return observe(job, pod, reported, refusal)
 
 
@@ -61,6 +61,18 @@ async def _refusal(cluster: Cluster, job: Json) -> str:
     if (job.get("status") or {}).get("conditions"):
         return ""
     meta = job["metadata"]
-    field = f"involvedObject.uid={meta['uid']},reason=FailedCreate"
+    return await _newest_event(cluster, meta, "FailedCreate")
+
+
+async def _failed_mount(cluster: Cluster, pod: Json) -> str:
+    """Why a node can't give the pod its volumes: again only Events tell."""
+    if not awaits_volumes(pod):
+        return ""
+    return await _newest_event(cluster, pod["metadata"], "FailedAttachVolume", "FailedMount")
+
+
+async def _newest_event(cluster: Cluster, meta: Json, *reasons: str) -> str:
+    field = f"involvedObject.uid={meta['uid']}"
     events, _ = await cluster.list(CORE, "events", meta["namespace"], field=field)
-    return str(events[-1].get("message", "")) if events else ""
+    told = [event for event in events if event.get("reason") in reasons]
+    return str(told[-1].get("message", "")) if told else ""

@@ -27,6 +27,7 @@ from conveyor.api import names
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
 from conveyor.api.v1alpha1 import ImageBuild
+from conveyor.jobs import ssh
 from conveyor.jobs.manifest import PodSettings, secret_mounts
 from conveyor.jobs.task import Surroundings
 from conveyor.shell.settings import Settings
@@ -65,6 +66,7 @@ class Sessions:
         pem = await self._ca_pem(build)
         ca_file = await asyncio.to_thread(self._ca_path, pem)
         registry = await self._registry(build, ca_file)
+        await self._check_ssh_keys(build)
         return Session(
             build=build,
             storage=StagesStorage(
@@ -75,6 +77,7 @@ class Sessions:
                 courier_image=self._settings.image,
                 pull_policy=self._settings.image_pull_policy,
                 ca_config_map=names.ca_config_map_name(build.metadata.name) if pem else "",
+                from_paths=self._settings.mount_from_paths,
             ),
             around=_surroundings(build, self._settings, ca=bool(pem)),
         )
@@ -109,6 +112,18 @@ class Sessions:
                 "--docker-username=… --docker-password=…",
             )
         return data[names.DOCKER_CONFIG_SECRET_KEY]
+
+    async def _check_ssh_keys(self, build: ImageBuild) -> None:
+        """A pod that names a Secret without the key would only wait: say it before."""
+        for ref in build.spec.ssh_key_secret_refs:
+            data = await self._secret(build, ref.name)
+            if names.SSH_SECRET_KEY not in data:
+                raise UserError(
+                    Reason.SECRET_NOT_FOUND,
+                    f"Secret {ref.name} has no key {names.SSH_SECRET_KEY}; make it with: "
+                    f"kubectl create secret generic {ref.name} --type=kubernetes.io/ssh-auth "
+                    f"--from-file={names.SSH_SECRET_KEY}=FILE --from-file=known_hosts=FILE",
+                )
 
     def _ca_path(self, pem: str) -> str | None:
         if not pem:
@@ -220,4 +235,5 @@ def _surroundings(build: ImageBuild, settings: Settings, *, ca: bool) -> Surroun
         registry_configs=tuple(path for volume, path in mounts.items() if volume != "git"),
         ca=ca,
         callback_url=settings.callback_url,
+        ssh_keys=ssh.key_paths(build),
     )

@@ -7,6 +7,8 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from conveyor.config.paths import clean
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -25,6 +27,8 @@ class Settings:
     """Registries (HOST:PORT) that may be spoken to without TLS."""
     registry_mirrors: Mapping[str, str] = field(default_factory=dict)
     """Registry host to the URL of a mirror that is asked first."""
+    mount_from_paths: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    """Values of `mount: {fromPath: …}` that stapel images may use, each with its Kubernetes volume source."""
     ca_file: str = ""
     """PEM file with additional certificate authorities; also given to build pods."""
     callback_url: str = ""
@@ -77,6 +81,21 @@ def _mirrors(text: str) -> Mapping[str, str]:
     return {str(key): str(value) for key, value in data.items()}
 
 
+def _volumes(text: str) -> Mapping[str, Mapping[str, object]]:
+    data = json.loads(text)
+    if not isinstance(data, dict) or not all(_is_volume(value) for value in data.values()):
+        raise ValueError(
+            'must be a JSON object like {"/var/cache": {"persistentVolumeClaim": {"claimName": "cache"}}}'
+        )
+    return {clean(str(path)): volume for path, volume in data.items()}
+
+
+def _is_volume(value: object) -> bool:
+    """One kind of volume source with its fields, as in a pod."""
+    fields = list(value.values()) if isinstance(value, dict) else []
+    return len(fields) == 1 and isinstance(fields[0], dict)
+
+
 def _number(
     least: float, most: float, kind: type[int] | type[float] = int
 ) -> Callable[[str], float]:
@@ -113,6 +132,7 @@ _VARIABLES: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "watch_namespaces": ("WATCH_NAMESPACES", _words),
     "insecure_registries": ("INSECURE_REGISTRIES", _words),
     "registry_mirrors": ("REGISTRY_MIRRORS", _mirrors),
+    "mount_from_paths": ("MOUNT_FROM_PATHS", _volumes),
     "ca_file": ("CA_FILE", str),
     "callback_url": ("CALLBACK_URL", str),
     "http_port": ("HTTP_PORT", _number(1, 65535)),

@@ -23,7 +23,14 @@ from conveyor.builder.courier_report import (
     run_report,
     stage_failure,
 )
-from conveyor.builder.courier_task import BlobInput, ContextCopy, GitArchive, GitPatch, parse_task
+from conveyor.builder.courier_task import (
+    BlobInput,
+    ContextCopy,
+    GitArchive,
+    GitPatch,
+    SshAgent,
+    parse_task,
+)
 from conveyor.builder.inputs_git_access import check_url, without_secrets
 
 COMMIT = "ab" * 20
@@ -85,6 +92,7 @@ def test_whole_task() -> None:
             "exports": ["e0"],
             "callback": {"url": "http://cb", "token": "t0k"},
             "limits": {"layerBytes": 5, "entries": 6, "inputBytes": 7},
+            "ssh": {"keys": ["/k"], "socket": "/s/sock", "knownHosts": "/s/hosts"},
         }
     )
     packed = "z:" + base64.b64encode(zlib.compress(text.encode())).decode()
@@ -105,6 +113,7 @@ def test_whole_task() -> None:
     assert isinstance(blob, BlobInput)
     assert (blob.size, blob.gzip) == (3, True)
     assert task.docker_configs == ("/secret",)
+    assert task.ssh == SshAgent(keys=("/k",), socket="/s/sock", known_hosts="/s/hosts")
     assert (task.limits.layer_bytes, task.limits.entries, task.limits.input_bytes) == (5, 6, 7)
     assert [len(task.inputs_of(run)) for run in range(3)] == [1, 3, 0]
     assert "t0k" not in repr(task)
@@ -132,6 +141,7 @@ ARCHIVE = {"kind": "gitArchive", "file": "in/x", "commit": COMMIT, "add": "a"}
         ({"inputs": [ARCHIVE | {"add": "a/../../b"}]}, r"task.inputs\[0\].add"),
         ({"limits": {"entries": "many"}}, "task.limits.entries"),
         ({"git": []}, "task.git"),
+        ({"ssh": {"keys": [], "socket": ""}}, "task.ssh.socket"),
     ],
 )
 def test_mistakes_in_a_task_are_named(more: dict[str, object], path: str) -> None:

@@ -65,10 +65,10 @@ def test_violations_name_the_key_to_add() -> None:
     lines = raised.value.message.splitlines()
     assert [line.split(": ")[0] for line in lines] == [
         "werf.yaml:5",
-        "werf.yaml:5",
-        "werf.yaml:5",
         "werf.yaml:9",
         "werf.yaml:10",
+        "werf.yaml:13",
+        "werf.yaml:15",
     ]
     for key in ("allowFromLatest", "allowBranch", "allowBuildDir", "allowFromPaths: [/srv/x]"):
         assert key in raised.value.message

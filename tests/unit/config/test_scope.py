@@ -11,7 +11,15 @@ STAPEL = META + "image: app\nfrom: debian:bookworm\n"
 DOCKERFILE = META + "image: app\ndockerfile: Dockerfile\n"
 
 
-@pytest.mark.parametrize("text", [STAPEL, DOCKERFILE, STAPEL + "platform: [linux/amd64]\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        STAPEL,
+        DOCKERFILE,
+        STAPEL + "mount: [{from: tmp_dir, to: /c}]\n",
+        STAPEL + "platform: [linux/amd64]\n",
+    ],
+)
 def test_what_is_built_passes(text):
     check_scope(parse(text))
 
@@ -19,7 +27,11 @@ def test_what_is_built_passes(text):
 @pytest.mark.parametrize(
     ("text", "directive"),
     [
-        (STAPEL + "mount:\n- from: tmp_dir\n  to: /cache\n", "`mount`"),
+        (STAPEL + "mount:\n- from: tmp_dir\n  to: /\n", 'mounted to "/"'),
+        (STAPEL + "mount:\n- from: tmp_dir\n  to: /proc/x\n", 'mounted to "/proc/x"'),
+        (STAPEL + "mount:\n- from: tmp_dir\n  to: /.werf/tmp\n", 'mounted to "/.werf/tmp"'),
+        (STAPEL + "mount:\n- from: tmp_dir\n  to: /etc/hosts\n", 'mounted to "/etc/hosts"'),
+        (STAPEL + "mount:\n- from: tmp_dir\n  to: /a:b\n", 'mounted to "/a:b"'),
         (STAPEL + "platform: [linux/arm64]\n", "platform linux/arm64"),
         (DOCKERFILE + "staged: true\n", "`staged: true`"),
         (DOCKERFILE + "network: host\n", "`network`"),

@@ -177,3 +177,12 @@ def test_the_option_about_entrypoints():
         work = StageWork(instructions=DockerInstructions(cmd="c"), keep_entrypoint_with_cmd=keep)
         _, made = config(work, None, parent=parent)
         assert made["config"]["Entrypoint"] == wanted
+
+
+def test_mount_points_join_those_of_the_parent():
+    labels = {"werf-mount-type-tmp-dir": "/a;/b", "werf-mount-type-build-dir": "/c"}
+    parent = ParentImage(manifest_digest="m", config={"config": {"Labels": labels}}, layers=())
+    work = StageWork(labels={"werf-mount-type-tmp-dir": "/b;/d"})
+    _, made = config(work, None, parent=parent)
+    assert made["config"]["Labels"]["werf-mount-type-tmp-dir"] == "/a;/b;/d"
+    assert made["config"]["Labels"]["werf-mount-type-build-dir"] == "/c"

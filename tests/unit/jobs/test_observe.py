@@ -25,7 +25,7 @@ from tests.unit.jobs.values import (
 from conveyor.api.names import Reason
 from conveyor.jobs.decide import decide
 from conveyor.jobs.model import JobPhase, StageResult
-from conveyor.jobs.observe import observe, parse_result, result_blob
+from conveyor.jobs.observe import awaits_volumes, observe, parse_result, result_blob
 
 T0, T1, T2 = "2024-05-06T12:00:00Z", "2024-05-06T12:00:02Z", "2024-05-06T12:01:00Z"
 
@@ -350,6 +350,46 @@ def test_a_pod_that_no_node_takes():
 def test_a_pod_that_the_cluster_refuses():
     seen = observe(job(), None, None, "exceeded quota: pods")
     assert (seen.waiting_reason, seen.waiting) == (Reason.POD_REJECTED, "exceeded quota: pods")
+
+
+def test_a_refused_host_path_is_explained():
+    said = 'violates PodSecurity "baseline:latest": hostPath volumes (volume "mount-0")'
+    seen = observe(job(), None, None, said)
+    assert seen.waiting_reason is Reason.POD_REJECTED
+    assert seen.waiting.startswith(said)
+    assert "mounts.fromPaths" in seen.waiting
+    assert "PersistentVolumeClaim" in seen.waiting
+
+
+def on_node(given, *volumes):
+    return {
+        **given,
+        "spec": {"nodeName": "n", "volumes": [{"name": "v", **one} for one in volumes]},
+    }
+
+
+CLAIM = {"persistentVolumeClaim": {"claimName": "cache"}}
+
+
+def test_a_volume_that_cannot_be_mounted_is_told():
+    waiting_pod = on_node(pod(CREATING, CREATING, phase="Pending"), CLAIM)
+    assert awaits_volumes(waiting_pod)
+    seen = observe(job(), waiting_pod, None, "Multi-Attach error for volume")
+    assert seen.waiting_reason is Reason.STAGE_UNSCHEDULABLE
+    assert seen.waiting == "Multi-Attach error for volume"
+
+
+@pytest.mark.parametrize(
+    "given_pod",
+    [
+        on_node(pod(CREATING, CREATING, phase="Pending"), {"emptyDir": {}}, {"secret": {}}),
+        on_node(pod(RUNNING, CREATING), CLAIM),
+        on_node(pod(RUNNING, RUNNING), CLAIM),
+        {**pod(phase="Pending"), "spec": {"volumes": [CLAIM]}},
+    ],
+)
+def test_other_pods_do_not_wait_for_a_volume(given_pod):
+    assert not awaits_volumes(given_pod)
 
 
 @pytest.mark.parametrize(

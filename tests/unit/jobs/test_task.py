@@ -53,7 +53,9 @@ def read(text):
     return json.loads(text)
 
 
-def written(*works, around=AROUND, planned=None, bundles=None, wanted=(), base=EXTERNAL):
+def written(
+    *works, around=AROUND, planned=None, bundles=None, wanted=(), base=EXTERNAL, parent=None
+):
     """(stage task, courier task) of a Job with these works as its stages."""
     stages = tuple(
         to_build(f"app/s{number}", work=work, base=base) for number, work in enumerate(works)
@@ -61,7 +63,7 @@ def written(*works, around=AROUND, planned=None, bundles=None, wanted=(), base=E
     order = JobOrder(
         image="app",
         stages=stages,
-        parent=PARENT,
+        parent=parent or PARENT,
         execution="registry.example/shop@sha256:1",
         exports=tuple(wanted),
         bundles=bundles or {},

@@ -20,6 +20,11 @@ GOOD = {
         '{"docker.io": "https://mirror.example"}',
         {"docker.io": "https://mirror.example"},
     ),
+    "MOUNT_FROM_PATHS": (
+        "mount_from_paths",
+        '{"/srv/x/": {"hostPath": {"path": "/srv/x"}}}',
+        {"/srv/x": {"hostPath": {"path": "/srv/x"}}},
+    ),
     "CA_FILE": ("ca_file", "/etc/ca.pem", "/etc/ca.pem"),
     "CALLBACK_URL": ("callback_url", "http://10.0.0.1:8080", "http://10.0.0.1:8080"),
     "HTTP_PORT": ("http_port", "9090", 9090),
@@ -69,6 +74,11 @@ def test_a_variable_sets_its_setting_only(variable):
         ("LEADER_ELECTION", "1"),
         ("REGISTRY_MIRRORS", "docker.io=https://mirror.example"),
         ("REGISTRY_MIRRORS", '["https://mirror.example"]'),
+        ("MOUNT_FROM_PATHS", "/srv"),
+        ("MOUNT_FROM_PATHS", '["/srv"]'),
+        ("MOUNT_FROM_PATHS", '{"/srv": {}}'),
+        ("MOUNT_FROM_PATHS", '{"/srv": {"hostPath": "/srv"}}'),
+        ("MOUNT_FROM_PATHS", '{"/srv": {"emptyDir": {}, "hostPath": {"path": "/srv"}}}'),
     ],
 )
 def test_a_mistake_names_the_variable(variable, text):
