@@ -8,7 +8,7 @@ from typing import Any
 
 from werf_history import make_repository, trees_of
 
-from conveyor.adapters.answers import GitAnswers, remote_urls
+from conveyor.adapters.answers import GitAnswers
 from conveyor.adapters.git_clones import open_local
 from conveyor.adapters.git_repo import GitRepo
 from conveyor.config.files import MemoryFiles
@@ -90,7 +90,7 @@ class Replay:
         """Plan one run; import checksums and references are those that its labels and `refs` tell."""
         config = await self.config(run)
         answers: dict[Question, Answer] = {}
-        git = GitAnswers(self.repo, remote_urls(config), self._open_remote)
+        git = GitAnswers(self.repo, self._open_remote)
         for _ in range(MAX_ROUNDS):
             result = plan(config, self._facts(run, answers))
             if isinstance(result, frozenset):

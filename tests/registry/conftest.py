@@ -372,7 +372,7 @@ class Delivery:
         environment = {
             **os.environ,
             "PYTHONPATH": str(Path(__file__).parents[2] / "operator"),
-            "CONVEYOR_COURIER": json.dumps({"version": 1, "runs": 1, **task}),
+            "CONVEYOR_COURIER": json.dumps({"version": 2, "runs": 1, **task}),
             "CONVEYOR_IO": str(self.io),
             "CONVEYOR_TERMINATION_LOG": str(self.base / "termination"),
             "TMPDIR": str(self.base),

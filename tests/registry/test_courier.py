@@ -353,7 +353,7 @@ def project(git_server: Any) -> Any:
 def _inputs(
     delivery: Any, repo: ImageRef, server: Any, *inputs: dict[str, object], **more: object
 ) -> None:
-    git = {"url": server.url, "credentials": None}
+    git = [{"url": server.url, "credentials": None}]
     numbered = [{"run": 0, "file": f"in/{n}.tar", **item} for n, item in enumerate(inputs)]
     delivery.start(task_for(repo, inputs=numbered, git=git) | more)
     delivery.live()
@@ -547,7 +547,7 @@ def test_git_credentials_come_from_a_mounted_secret(
 ) -> None:
     commit = project.commit()
     project.private = True
-    git = {"url": project.url, "credentials": _git_secret(delivery, "s3cret:with#signs")}
+    git = [{"url": project.url, "credentials": _git_secret(delivery, "s3cret:with#signs")}]
     _inputs(
         delivery, repo, project, {"kind": "gitArchive", "commit": commit, "add": "README"}, git=git
     )
@@ -562,7 +562,7 @@ def test_git_without_the_right_password(
     commit = project.commit()
     project.private = True
     secret = _git_secret(delivery, password) if password else None
-    git = {"url": project.url, "credentials": secret}
+    git = [{"url": project.url, "credentials": secret}]
     _inputs(delivery, repo, project, {"kind": "gitArchive", "commit": commit, "add": ""}, git=git)
     reason, message = _failure(delivery)
     assert reason == "GitAuthFailed"
@@ -573,7 +573,7 @@ def test_git_without_the_right_password(
     "url", ["http://127.0.0.1:1/x.git", "file:///tmp/x", "ext::sh -c true", "--upload-pack=x"]
 )
 def test_git_that_cannot_be_reached(delivery: Any, repo: ImageRef, project: Any, url: str) -> None:
-    git = {"url": url, "credentials": None}
+    git = [{"url": url, "credentials": None}]
     _inputs(
         delivery, repo, project, {"kind": "gitArchive", "commit": "12" * 20, "add": ""}, git=git
     )

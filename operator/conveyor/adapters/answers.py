@@ -7,14 +7,13 @@ In: a `Question`, the repositories of one build. Out: its `Answer`. Questions ab
 import asyncio
 import hashlib
 import posixpath
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import assert_never
 
 from conveyor.adapters.git_context import ContextTree, added_paths
 from conveyor.adapters.git_repo import GitRepo
 from conveyor.config.dockerignore import Dockerignore
-from conveyor.config.model import StapelImage, WerfConfig
 from conveyor.plan.digest import OWN_REPOSITORY
 from conveyor.plan.facts import (
     AddedFiles,
@@ -69,15 +68,11 @@ class GitAnswers:
 
     Args:
         own: The project's repository; None for an inline config without one.
-        remotes: URL by mapping name (`remote_urls`).
         open_remote: Opens a repository by URL, with whatever credentials are configured for it.
     """
 
-    def __init__(
-        self, own: GitRepo | None, remotes: Mapping[str, str], open_remote: OpenRemote
-    ) -> None:
+    def __init__(self, own: GitRepo | None, open_remote: OpenRemote) -> None:
         self._own = own
-        self._remotes = remotes
         self._open_remote = open_remote
 
     def handles(self, question: Question) -> bool:
@@ -102,21 +97,10 @@ class GitAnswers:
 
     async def _repo(self, name: str) -> GitRepo:
         if name != OWN_REPOSITORY:
-            return await self._open_remote(self._remotes[name])
+            return await self._open_remote(name)
         if self._own is None:
             raise AssertionError("a question about the project's repository, and there is none")
         return self._own
-
-
-def remote_urls(config: WerfConfig) -> dict[str, str]:
-    """Return the URL of every remote repository of a config, by mapping name."""
-    mappings = [
-        mapping
-        for image in config.images
-        if isinstance(image, StapelImage)
-        for mapping in image.git
-    ]
-    return {mapping.name: mapping.remote.url for mapping in mappings if mapping.remote}
 
 
 async def _answer(repo: GitRepo, question: RepoQuestion) -> Answer:

@@ -66,9 +66,10 @@ def remote_error(url: str, failure: GitFailed, *, with_login: bool = False) -> C
     shown = without_user_info(url)
     if _REFUSED.search(failure.detail):
         advice = (
-            "it refuses the login of the Secret that spec.source.git.secretRef names"
+            "it refuses the login of the Secret that spec.source.git.secretRef or gitCredentials names"
             if with_login
-            else "name a Secret with username and password (or an ssh key) in spec.source.git.secretRef"
+            else "name a Secret with username and password (or an ssh key) in spec.source.git.secretRef, or "
+            "in spec.gitCredentials for a repository that werf.yaml names"
         )
         return UserError(
             Reason.GIT_AUTH_FAILED,

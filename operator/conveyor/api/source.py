@@ -12,8 +12,8 @@ from pydantic import Field
 from conveyor.api.model import Model, Rule
 from conveyor.api.refs import LocalRef
 
-_URL = r"^(http|https|ssh)://[^\s]+$"
-_PASSWORD = r"^[a-z]+://[^/@]*:[^/@]*@"  # noqa: S105 - a pattern that finds passwords
+URL_PATTERN = r"^(http|https|ssh)://[^\s]+$"
+PASSWORD_PATTERN = r"^[a-z]+://[^/@]*:[^/@]*@"  # noqa: S105 - a pattern that finds passwords
 _COMMIT = r"^([0-9a-f]{40}|[0-9a-f]{64})$"
 # What git-check-ref-format(1) forbids, and a leading "-", which git would read as an option.
 _REF = r"^[^\s~^:?*\[\\-][^\s~^:?*\[\\]*$"
@@ -68,13 +68,13 @@ class GitSource(Model):
         Rule(
             cel=r"self.url.matches('^(http|https|ssh)://[^\\s]+$')",
             message="url must be https://…, http://… or ssh://… (git@host:path is ssh://git@host/path)",
-            holds=lambda git: re.fullmatch(_URL, git.url) is not None,
+            holds=lambda git: re.fullmatch(URL_PATTERN, git.url) is not None,
             field="url",
         ),
         Rule(
-            cel=f"!self.url.matches('{_PASSWORD}')",
+            cel=f"!self.url.matches('{PASSWORD_PATTERN}')",
             message="url must not contain a password; put it into a Secret named by secretRef",
-            holds=lambda git: re.match(_PASSWORD, git.url) is None,
+            holds=lambda git: re.match(PASSWORD_PATTERN, git.url) is None,
             field="url",
         ),
         Rule(

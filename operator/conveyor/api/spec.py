@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from conveyor.api.duration import DURATION_PATTERN, milliseconds, seconds
+from conveyor.api.git_credentials import GitCredential, secret_for
 from conveyor.api.model import Model, Rule
 from conveyor.api.mounts import Mounts
 from conveyor.api.pod_template import PodTemplate
@@ -99,6 +100,12 @@ class ImageBuildSpec(Model):
             holds=lambda spec: len(set(spec.images)) == len(spec.images),
         ),
         Rule(
+            message="gitCredentials must not name a url twice",
+            holds=lambda spec: (
+                len({it.url for it in spec.git_credentials}) == len(spec.git_credentials)
+            ),
+        ),
+        Rule(
             message="env must not name a variable twice",
             holds=lambda spec: len(spec.env_map()) == len(spec.env),
         ),
@@ -106,6 +113,15 @@ class ImageBuildSpec(Model):
 
     source: Source | None = None
     """Where the project comes from. May be left out when `config` is given and needs no files."""
+    git_credentials: tuple[GitCredential, ...] = Field(
+        default=(),
+        max_length=16,
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["url"],
+        },
+    )
+    """Secrets for repositories that git mappings of werf.yaml name by `url`; the longest url that fits counts."""
     config: str | None = Field(default=None, min_length=1, max_length=MAX_CONFIG_LENGTH)
     """werf.yaml inline; replaces the one in the repository."""
     config_path: str | None = Field(default=None, min_length=1, max_length=1024)
@@ -161,6 +177,10 @@ class ImageBuildSpec(Model):
     def env_map(self) -> Mapping[str, str]:
         """Variables by name."""
         return {variable.name: variable.value for variable in self.env}
+
+    def git_secret(self, url: str) -> LocalRef | None:
+        """Return the Secret for a repository that werf.yaml names."""
+        return secret_for(url, self.git_credentials, self.source.git if self.source else None)
 
     def stage_timeout_seconds(self) -> int:
         """`stageTimeout` in seconds, at least 1."""

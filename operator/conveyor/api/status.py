@@ -110,6 +110,19 @@ class PlanStatus(Lenient):
     """Sets in order; every image needs only images of earlier sets."""
 
 
+class RemoteStatus(Lenient):
+    """A repository that a git mapping names, and the commit that it is built at."""
+
+    url: str = Field(max_length=2048)
+    """As in werf.yaml."""
+    branch: str | None = Field(default=None, max_length=1024)
+    """Its branch; neither branch nor tag: the default branch."""
+    tag: str | None = Field(default=None, max_length=1024)
+    """Its tag."""
+    commit: str = Field(max_length=64)
+    """What it stood for when the work began."""
+
+
 class FailureStatus(Lenient):
     """The first failure of the build."""
 
@@ -154,6 +167,8 @@ class ImageBuildStatus(Lenient):
     """The commit that is built."""
     short_commit: str | None = Field(default=None, max_length=12)
     """Its first digits."""
+    remotes: tuple[RemoteStatus, ...] = ()
+    """Branches and tags of other repositories, looked up once like source.git's."""
     started_at: Time | None = None
     """When work on this generation began."""
     completed_at: Time | None = None

@@ -9,6 +9,7 @@ from typing import Self
 
 from pydantic import Field
 
+from conveyor.api.git_credentials import GitCredential
 from conveyor.api.model import Lenient, parse
 from conveyor.api.mounts import BuildDir, Mounts, PersistentVolumeClaim
 from conveyor.api.names import ANNOTATION_REQUESTED_AT, API_VERSION, KIND
@@ -32,6 +33,7 @@ from conveyor.api.status import (
     ImageState,
     ImageStatus,
     PlanStatus,
+    RemoteStatus,
     StageState,
     StageStatus,
 )
@@ -46,6 +48,7 @@ __all__ = [
     "EnvVar",
     "Execution",
     "FailureStatus",
+    "GitCredential",
     "GitSource",
     "ImageBuild",
     "ImageBuildSpec",
@@ -59,6 +62,7 @@ __all__ = [
     "PersistentVolumeClaim",
     "PlanStatus",
     "PodTemplate",
+    "RemoteStatus",
     "Resources",
     "Source",
     "StageState",

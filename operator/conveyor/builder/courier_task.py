@@ -16,7 +16,7 @@ from typing import Final
 from conveyor.builder.courier_errors import CourierError
 from conveyor.builder.courier_fields import Fields, invalid
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _MAX_TASK: Final = 64 << 20
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -44,6 +44,7 @@ class GitArchive:
 
     run: int
     file: str
+    repository: int
     commit: str
     add: str
     include: tuple[str, ...]
@@ -57,6 +58,7 @@ class GitPatch:
 
     run: int
     file: str
+    repository: int
     start: str
     commit: str
     add: str
@@ -71,6 +73,7 @@ class ContextCopy:
 
     run: int
     file: str
+    repository: int
     commit: str
     context: str
     sources: tuple[str, ...]
@@ -112,7 +115,7 @@ class CourierTask:
     runs: int
     inputs: tuple[StageInput, ...] = ()
     exports: tuple[str, ...] = ()
-    git: GitAccess | None = None
+    git: tuple[GitAccess, ...] = ()
     insecure: frozenset[str] = frozenset()
     mirrors: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     ca_file: str | None = None
@@ -136,14 +139,15 @@ def parse_task(text: str) -> CourierTask:
     fields = Fields(_decode(text), "task")
     if fields.number("version") != _VERSION:
         raise invalid("task.version", f"{_VERSION}: operator and courier image differ in version")
-    git, mirrors, callback = fields.inner("git"), fields.inner("mirrors"), fields.inner("callback")
+    mirrors, callback = fields.inner("mirrors"), fields.inner("callback")
+    git = tuple(_git(Fields(item, f"task.git[{i}]")) for i, item in enumerate(fields.items("git")))
     ssh = fields.inner("ssh")
     return CourierTask(
         repo=fields.text("repo"),
         runs=fields.number("runs"),
-        inputs=tuple(_input(item, i) for i, item in enumerate(fields.items("inputs"))),
+        inputs=tuple(_input(item, i, len(git)) for i, item in enumerate(fields.items("inputs"))),
         exports=fields.texts("exports"),
-        git=_git(git) if git is not None else None,
+        git=git,
         insecure=frozenset(fields.texts("insecure")),
         mirrors=mirrors.strings() if mirrors is not None else _NOTHING,
         ca_file=fields.optional("caFile"),
@@ -190,9 +194,13 @@ def _limits(fields: Fields | None) -> Limits:
     )
 
 
-def _input(value: object, index: int) -> StageInput:
+def _input(value: object, index: int, repositories: int) -> StageInput:
     fields = Fields(value, f"task.inputs[{index}]")
     run, file, kind = fields.number("run", 0), _file(fields), fields.text("kind")
+    if kind != "blob" and fields.number("repository", 0) >= repositories:
+        raise invalid(
+            f"{fields.path}.repository", f"the number of one of {repositories} in task.git"
+        )
     match kind:
         case "gitArchive":
             return _archive(fields, run, file)
@@ -218,6 +226,7 @@ def _archive(fields: Fields, run: int, file: str) -> GitArchive:
     return GitArchive(
         run=run,
         file=file,
+        repository=fields.number("repository", 0),
         commit=_commit(fields, "commit"),
         add=_path(fields, "add"),
         include=fields.texts("includePaths"),
@@ -230,6 +239,7 @@ def _patch(fields: Fields, run: int, file: str) -> GitPatch:
     return GitPatch(
         run=run,
         file=file,
+        repository=fields.number("repository", 0),
         start=_commit(fields, "from"),
         commit=_commit(fields, "commit"),
         add=_path(fields, "add"),
@@ -243,6 +253,7 @@ def _context(fields: Fields, run: int, file: str) -> ContextCopy:
     return ContextCopy(
         run=run,
         file=file,
+        repository=fields.number("repository", 0),
         commit=_commit(fields, "commit"),
         context=_path(fields, "context"),
         sources=fields.texts("sources"),

@@ -1,7 +1,7 @@
 """Everything a run needs before it starts, put into `in/`, then its ready marker.
 
 In: the inputs of the task. Out: tars in the shared directory and `in/ready-<run>` in the order of the runs.
-Git is blocking and runs in a thread; all commits are fetched at once, by the first run that needs one.
+Git is blocking and runs in a thread; all commits of a repository are fetched at once, by the first run that needs one.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ class InputProvider:
         self._task = task
         self._exchange = exchange
         self._registry = registry
-        self._git: GitStore | None = None
+        self._git: dict[int, GitStore] = {}
 
     async def provide(self, first: int) -> None:
         """Provide for every run from `first` on; its marker appears as soon as it has all.
@@ -58,7 +58,7 @@ class InputProvider:
             await asyncio.to_thread(self._from_git, item)
 
     def _from_git(self, item: GitInput) -> None:
-        store = self._fetched()
+        store = self._fetched(item.repository)
         with self._exchange.create_input(item.file) as out:
             if isinstance(item, ContextCopy):
                 described = write_context(store, item, out, self._task.limits)
@@ -73,16 +73,13 @@ class InputProvider:
         with self._exchange.create_input(name) as out:
             out.write(json.dumps(value, separators=(",", ":")).encode())
 
-    def _fetched(self) -> GitStore:
-        if self._git is None:
-            if self._task.git is None:
-                raise CourierError(
-                    "TaskInvalid", "task.git is missing, but there are inputs from git"
-                )
+    def _fetched(self, repository: int) -> GitStore:
+        if repository not in self._git:
             store = GitStore.create()
-            store.fetch(self._task.git, _commits(self._task), ca_file=self._task.ca_file)
-            self._git = store
-        return self._git
+            commits = _commits(self._task, repository)
+            store.fetch(self._task.git[repository], commits, ca_file=self._task.ca_file)
+            self._git[repository] = store
+        return self._git[repository]
 
     async def _blob(self, item: BlobInput) -> None:
         repo = ImageRef.parse(self._task.repo)
@@ -135,11 +132,12 @@ class _Gunzip:
         return data
 
 
-def _commits(task: CourierTask) -> tuple[str, ...]:
+def _commits(task: CourierTask, repository: int) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for item in task.inputs:
+        if isinstance(item, BlobInput) or item.repository != repository:
+            continue
         if isinstance(item, GitPatch):
             found[item.start] = None
-        if not isinstance(item, BlobInput):
-            found[item.commit] = None
+        found[item.commit] = None
     return tuple(found)

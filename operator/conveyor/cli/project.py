@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from conveyor.adapters.answers import GitAnswers, remote_urls
+from conveyor.adapters.answers import GitAnswers
 from conveyor.adapters.configs import NAMES, ConfigSource, config_name
 from conveyor.adapters.git_clones import GitClones, open_local
 from conveyor.adapters.git_files import GitFiles
@@ -115,7 +115,7 @@ class Project:
                 found = local.get(_plain(url))
                 return await (clones.open(url) if found is None else open_local(found))
 
-            yield GitAnswers(self.repo, remote_urls(config), open_remote)
+            yield GitAnswers(self.repo, open_remote)
 
 
 async def find_commit(repo: GitRepo, revision: str) -> str:

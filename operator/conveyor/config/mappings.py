@@ -14,6 +14,7 @@ from conveyor.config.raw import Section, shorten
 
 EXPORT_KEYS: Final = ("add", "to", "includePaths", "excludePaths", "owner", "group")
 _REMOTE_KEYS: Final = ("branch", "tag", "commit")
+_PASSWORDS: Final = ("env", "src", "value")
 _PATCHED_STAGES: Final = ("install", "beforeSetup", "setup")
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
 
@@ -79,9 +80,6 @@ def git_mappings(section: Section) -> tuple[GitMapping, ...]:
 
 def _mapping(section: Section) -> GitMapping:
     section.only(*EXPORT_KEYS, *_REMOTE_KEYS, "url", "basicAuth", "stageDependencies")
-    section.not_supported(
-        "basicAuth", "give the repository's credentials to the ImageBuild instead"
-    )
     remote = _remote(section)
     paths = paths_of(section, add=section.text("add") or "/", to=section.text("to"))
     return GitMapping(
@@ -110,9 +108,33 @@ def _remote(section: Section) -> GitRemote | None:
         section.error(
             f"`commit` is {shorten(refs['commit'])}; write all 40 hex digits", key="commit"
         )
+    password = _password(section, url)
     if not url:
         return None
-    return GitRemote(url=url, branch=refs["branch"], tag=refs["tag"], commit=refs["commit"])
+    return GitRemote(
+        url=url, branch=refs["branch"], tag=refs["tag"], commit=refs["commit"], password=password
+    )
+
+
+def _password(section: Section, url: str) -> str:
+    """Return where `basicAuth` has the password; the password itself is never taken from werf.yaml."""
+    auth = section.section("basicAuth")
+    if auth is None:
+        return ""
+    if not url:
+        section.error("`basicAuth` is only for a remote repository; add its `url`", key="basicAuth")
+    auth.only("username", "password")
+    if not auth.text("username"):
+        auth.error("`username` is missing")
+    password = auth.section("password")
+    if password is None:
+        auth.error("`password` is missing; it has one of `env`, `src` and `value`")
+        return ""
+    password.only(*_PASSWORDS)
+    given = [key for key in _PASSWORDS if password.text(key)]
+    if len(given) != 1:
+        password.error("give exactly one of `env`, `src` and `value`")
+    return "".join(given[:1])
 
 
 def _stage_dependencies(section: Section) -> dict[str, tuple[str, ...]]:

@@ -38,12 +38,18 @@ class Meta:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GitRemote:
-    """A remote repository of a git mapping; at most one of branch, tag and commit is set."""
+    """A remote repository of a git mapping; at most one of branch, tag and commit is set.
+
+    Attributes:
+        password: Where `basicAuth` says that the password is ("env", "src" or "value"), "" without it. What it says
+            there is not kept: credentials come from the ImageBuild.
+    """
 
     url: str
     branch: str = ""
     tag: str = ""
     commit: str = ""
+    password: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +75,11 @@ class GitMapping:
     stage_dependencies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     remote: GitRemote | None = None
     at: SourceLine = field(default_factory=SourceLine, compare=False)
+
+    @property
+    def repository(self) -> str:
+        """`own`, or the url: two servers may have repositories of one name."""
+        return self.remote.url if self.remote else self.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

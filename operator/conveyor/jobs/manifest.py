@@ -15,6 +15,7 @@ from conveyor.api.v1alpha1 import ImageBuild, LocalRef
 from conveyor.jobs import ssh
 from conveyor.jobs.model import JobOrder
 from conveyor.jobs.mounts import Volumes, VolumeSources, volumes_of
+from conveyor.jobs.repositories import repositories
 from conveyor.plan.model import PlannedStage
 
 Json = dict[str, object]
@@ -156,7 +157,7 @@ def _pod_spec(
             _stage_container(order, build, settings, stage_task, mounts),
             _courier_container(order, build, settings, courier_task),
         ],
-        "volumes": [*_volumes(build, settings), *ssh.volumes(order, build), *mounts.volumes],
+        "volumes": [*_volumes(order, build, settings), *ssh.volumes(order, build), *mounts.volumes],
     }
     optional = {
         "priorityClassName": template.priority_class_name,
@@ -203,7 +204,7 @@ def _courier_container(
     mounts: list[object] = [{"name": "io", "mountPath": IO_PATH}, *_ca_mount(settings)]
     mounts += [
         {"name": volume, "mountPath": path, "readOnly": True}
-        for volume, path, _ in secret_mounts(build)
+        for volume, path, _ in secret_mounts(order, build)
     ]
     mounts += ssh.courier_mounts(order, build)
     return {
@@ -227,15 +228,20 @@ def _courier_container(
     }
 
 
-def secret_mounts(build: ImageBuild) -> tuple[tuple[str, str, LocalRef], ...]:
+def secret_mounts(order: JobOrder, build: ImageBuild) -> tuple[tuple[str, str, LocalRef], ...]:
     """(volume name, path, Secret) of everything that only the courier sees."""
-    mounts: list[tuple[str, str, LocalRef]] = []
+    found = repositories(order, build.spec)
+    return (
+        *registry_mounts(build),
+        *((it.volume, it.path, it.secret) for it in found if it.secret is not None),
+    )
+
+
+def registry_mounts(build: ImageBuild) -> tuple[tuple[str, str, LocalRef], ...]:
+    """(volume name, path, Secret) of the registries' logins, the same for all Jobs."""
     refs = [build.spec.push_secret_ref, *build.spec.pull_secret_refs]
-    for index, ref in enumerate(ref for ref in refs if ref is not None):
-        mounts.append((f"registry-{index}", f"{SECRETS_PATH}/registry-{index}", ref))
-    if build.spec.source and build.spec.source.git.secret_ref:
-        mounts.append(("git", f"{SECRETS_PATH}/git", build.spec.source.git.secret_ref))
-    return tuple(mounts)
+    named = [(f"registry-{index}", ref) for index, ref in enumerate(filter(None, refs))]
+    return tuple((name, f"{SECRETS_PATH}/{name}", ref) for name, ref in named)
 
 
 def _ca_mount(settings: PodSettings) -> list[Json]:
@@ -244,14 +250,14 @@ def _ca_mount(settings: PodSettings) -> list[Json]:
     return [{"name": "ca", "mountPath": CA_PATH, "readOnly": True}]
 
 
-def _volumes(build: ImageBuild, settings: PodSettings) -> list[Json]:
+def _volumes(order: JobOrder, build: ImageBuild, settings: PodSettings) -> list[Json]:
     volumes: list[Json] = [{"name": "io", "emptyDir": {}}, {"name": "tmp", "emptyDir": {}}]
     if settings.ca_config_map:
         items = [{"key": settings.ca_key, "path": "ca.crt"}]
         volumes.append(
             {"name": "ca", "configMap": {"name": settings.ca_config_map, "items": items}}
         )
-    for volume, _, ref in secret_mounts(build):
+    for volume, _, ref in secret_mounts(order, build):
         volumes.append({"name": volume, "secret": {"secretName": ref.name, "defaultMode": 0o400}})
     return volumes
 

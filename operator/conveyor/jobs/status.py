@@ -23,6 +23,7 @@ from conveyor.api.v1alpha1 import (
     ImageState,
     ImageStatus,
     PlanStatus,
+    RemoteStatus,
     StageState,
     StageStatus,
 )
@@ -44,12 +45,13 @@ class Moment(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """The present run of a build: the wish it answers and when it began (RFC 3339)."""
+    """The present run of a build: the wish it answers, when it began (RFC 3339), and the commits it is about."""
 
     generation: int
     requested_at: str | None
     started_at: str
     commit: str = ""
+    remotes: tuple[RemoteStatus, ...] = ()
 
     @property
     def started(self) -> datetime:
@@ -80,6 +82,7 @@ def run_of(build: ImageBuild, now: datetime) -> Run:
         requested_at=build.requested_at,
         started_at=status.started_at if same and status.started_at else _precise(now),
         commit=(status.commit or "") if same else "",
+        remotes=status.remotes if same else (),
     )
 
 
@@ -198,6 +201,7 @@ def planned(
         last_handled_requested_at=run.requested_at,
         commit=run.commit or None,
         short_commit=short(run.commit) or None,
+        remotes=run.remotes,
         started_at=run.started_at,
         completed_at=when if over else None,
         stages=f"{counts.cached + counts.built}/{counts.total}",
@@ -216,6 +220,7 @@ def _with(kept: ImageBuildStatus, run: Run, **changes: object) -> ImageBuildStat
             "last_handled_requested_at": run.requested_at,
             "commit": run.commit or None,
             "short_commit": short(run.commit) or None,
+            "remotes": run.remotes,
             "started_at": run.started_at,
             "completed_at": None,
             **changes,

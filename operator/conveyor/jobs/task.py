@@ -17,6 +17,8 @@ from conveyor.config.model import GitMapping, Import
 from conveyor.jobs import exports, ssh
 from conveyor.jobs.manifest import CA_PATH
 from conveyor.jobs.model import Export, JobOrder
+from conveyor.jobs.repositories import Repository, changes_files
+from conveyor.plan.digest import OWN_REPOSITORY
 from conveyor.plan.image_config import apply_instruction, environment, run_command
 from conveyor.plan.model import (
     BlockStep,
@@ -36,10 +38,10 @@ _PACK_FROM: Final = 4 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """Where the courier finds things; the same for all Jobs of an ImageBuild.
+    """Where the courier finds things.
 
     Attributes:
-        git: {"url", "credentials": path or None} of the project's repository, None for an inline config.
+        git: The repositories that this Job fetches from.
         registry_configs: Paths of mounted docker configs.
         commit_env: WERF_COMMIT_* variables for stapel stages.
         ssh_keys: Directories of mounted Secrets whose keys an SSH agent offers to user stages.
@@ -48,7 +50,7 @@ class Surroundings:
     repo: str
     insecure: tuple[str, ...] = ()
     mirrors: Mapping[str, str] = field(default_factory=dict)
-    git: Mapping[str, object] | None = None
+    git: tuple[Repository, ...] = ()
     registry_configs: tuple[str, ...] = ()
     ca: bool = False
     callback_url: str = ""
@@ -77,10 +79,15 @@ class _Run:
     order: JobOrder
     plan: BuildPlan
     inputs: _Inputs
+    repositories: tuple[str, ...]
 
     def fetch(self, kind: str, **what: object) -> str:
         """Have the courier fetch something for this run; returns the file it will be in."""
         return self.inputs.add(self.number, kind, **what)
+
+    def fetch_git(self, kind: str, repository: str, **what: object) -> str:
+        """Have the courier fetch files out of a repository."""
+        return self.fetch(kind, repository=self.repositories.index(repository), **what)
 
     def fetch_bundle(self, export: Export) -> str:
         """Have the courier fetch the recorded files of an export."""
@@ -95,15 +102,16 @@ def tasks(order: JobOrder, plan: BuildPlan, around: Surroundings) -> tuple[str, 
         UserError: A task is too large for a container's environment.
     """
     inputs = _Inputs()
+    names = tuple(repository.name for repository in around.git)
     runs = [
-        {"layers": _layers(stage, _Run(number=index, order=order, plan=plan, inputs=inputs))}
-        for index, stage in enumerate(order.stages)
+        _Run(number=index, order=order, plan=plan, inputs=inputs, repositories=names)
+        for index in range(len(order.stages))
     ]
     stage_task: Json = {
         "version": 1,
         "env": _environment(order, around),
         "caFile": f"{CA_PATH}/ca.crt" if around.ca else None,
-        "runs": runs,
+        "runs": [{"layers": _layers(order.stages[run.number], run)} for run in runs],
         "exports": [_export(f"e{i}", export) for i, export in enumerate(order.exports)],
     }
     if ssh.wanted(order, len(around.ssh_keys)):
@@ -130,13 +138,13 @@ def _courier(order: JobOrder, around: Surroundings, inputs: _Inputs) -> Json:
     callback = {"url": around.callback_url, "token": around.callback_token}
     agent = ssh.wanted(order, len(around.ssh_keys))
     return {
-        "version": 1,
+        "version": 2,
         "repo": around.repo,
         "insecure": list(around.insecure),
         "mirrors": dict(around.mirrors),
         "caFile": f"{CA_PATH}/ca.crt" if around.ca else None,
         "dockerConfig": list(around.registry_configs),
-        "git": dict(around.git) if around.git else None,
+        "git": [{"url": it.url, "credentials": it.path or None} for it in around.git],
         "inputs": inputs.items,
         "runs": len(order.stages),
         "exports": [f"e{index}" for index in range(len(order.exports))],
@@ -184,7 +192,7 @@ def _stapel_steps(stage: PlannedStage, run: _Run) -> list[Json]:
     work = stage.work
     steps = _emptying(work.emptied)
     steps += [_archive(archive, run) for archive in work.archives]
-    steps += [_patch(patch, run) for patch in work.patches if patch.from_commit != patch.commit]
+    steps += [_patch(patch, run) for patch in work.patches if changes_files(patch)]
     wanted = exports.exports_of(stage, run.plan)
     steps += [
         _import(planned.import_, export, run)
@@ -203,8 +211,9 @@ def _emptying(points: tuple[str, ...]) -> list[Json]:
 
 def _archive(archive: GitArchive, run: _Run) -> Json:
     mapping = archive.mapping
-    file = run.fetch(
+    file = run.fetch_git(
         "gitArchive",
+        mapping.repository,
         commit=archive.commit,
         toName=_single_name(mapping) if archive.single else None,
         **_filter(mapping),
@@ -214,8 +223,9 @@ def _archive(archive: GitArchive, run: _Run) -> Json:
 
 def _patch(patch: GitPatch, run: _Run) -> Json:
     mapping = patch.mapping
-    file = run.fetch(
+    file = run.fetch_git(
         "gitPatch",
+        mapping.repository,
         commit=patch.commit,
         toName=_single_name(mapping) if patch.single else None,
         **{"from": patch.from_commit},
@@ -301,8 +311,9 @@ def _workdir(config: Mapping[str, object]) -> str:
 def _copied_files(step: BlockStep, block: DockerfileBlock, run: _Run) -> str:
     if step.source and step.source.image:
         return run.fetch_bundle(exports.copy_export(step, run.plan))
-    return run.fetch(
+    return run.fetch_git(
         "context",
+        OWN_REPOSITORY,
         commit=block.commit,
         context=block.context,
         dockerignore=block.dockerignore or None,

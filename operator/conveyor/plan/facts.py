@@ -2,7 +2,7 @@
 
 In: answers gathered by the shell. Out: `Facts`, the planner's second input. A question is a frozen value, so
 facts are a plain mapping and a user's bug report is a file of them. No question names a client, a clock
-or a credential. Repositories are named as `GitMapping.name` does: "own" is the project's.
+or a credential. Repositories are named as `GitMapping.repository` does: "own" is the project's, others are URLs.
 """
 
 from collections.abc import Mapping

@@ -21,6 +21,7 @@ from conveyor.plan.facts import (
     TreeChecksum,
 )
 from conveyor.plan.inquiry import Inquiry
+from conveyor.plan.remotes import head_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,13 +51,13 @@ class MappingCommit:
     def checksum(self, *narrow: str) -> TreeChecksum:
         """Return the question for the checksum of the mapping's files, or of those a glob narrows it to."""
         return TreeChecksum(
-            repo=self.mapping.name, commit=self.commit, filter=self.filter, narrow=narrow
+            repo=self.mapping.repository, commit=self.commit, filter=self.filter, narrow=narrow
         )
 
     def patch_from(self, commit: str) -> MappingPatch:
         """Return the question for what changed since a commit."""
         return MappingPatch(
-            repo=self.mapping.name,
+            repo=self.mapping.repository,
             from_commit=commit,
             to_commit=self.commit,
             filter=self.filter,
@@ -129,10 +130,7 @@ def patch_text(item: MappingCommit, patch: Patch) -> str:
 
 
 def _head_questions(mapping: GitMapping) -> Sequence[RemoteHead]:
-    remote = mapping.remote
-    if remote is None:
-        return ()
-    return (RemoteHead(url=remote.url, branch=remote.branch, tag=remote.tag, commit=remote.commit),)
+    return (head_of(mapping.remote),) if mapping.remote else ()
 
 
 def _commit(mapping: GitMapping, inquiry: Inquiry, own_commit: str) -> str:
@@ -172,7 +170,7 @@ def _kind_questions(item: MappingCommit) -> tuple[PathKind, ...]:
     mapping = item.mapping
     if not mapping.add:
         return ()
-    return (PathKind(repo=mapping.name, commit=item.commit, path=mapping.add),)
+    return (PathKind(repo=mapping.repository, commit=item.commit, path=mapping.add),)
 
 
 def _look_at(item: MappingCommit, inquiry: Inquiry) -> MappingCommit:

@@ -130,7 +130,7 @@ def _carries(stage: StageDesc, item: MappingCommit) -> bool:
 
 def _lineage(stage: StageDesc, item: MappingCommit) -> Iterator[Ancestry | CommitExists]:
     """What must be true of the commits that a stage carries for a mapping."""
-    repo, line = item.mapping.name, labels.line_of(stage.labels, item.paramshash)
+    repo, line = item.mapping.repository, labels.line_of(stage.labels, item.paramshash)
     if line != item.line:
         yield Ancestry(repo=repo, ancestor=line, commit=item.line)
     commit = labels.commit_of(stage.labels, item.paramshash)

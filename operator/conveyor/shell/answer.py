@@ -4,17 +4,19 @@ In: a session and a question. Out: the answer. Git answers and stored stages nev
 the process; what a base image is now is asked once a run; an import that nobody has exported is asked again each time.
 """
 
+from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from typing import cast
 
-from conveyor.adapters.answers import GitAnswers
+from conveyor.adapters.answers import GitAnswers, RepoQuestion
 from conveyor.adapters.asking import plan_by_asking
 from conveyor.adapters.cache import LruCache
-from conveyor.adapters.git_repo import GitRepo
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
 from conveyor.config.model import WerfConfig
 from conveyor.plan.buildable import check_buildable
+from conveyor.plan.digest import OWN_REPOSITORY
 from conveyor.plan.facts import (
     Answer,
     BaseImageInfo,
@@ -23,6 +25,7 @@ from conveyor.plan.facts import (
     ImportChecksum,
     MappingPatch,
     Question,
+    RemoteHead,
     StageInfo,
 )
 from conveyor.plan.model import BuildPlan
@@ -55,7 +58,9 @@ class Answers:
         )
         outcome = await plan_by_asking(
             lambda told: plan(config, told, images=images, keep_entrypoint_with_cmd=keep),
-            replace(facts, answers=known),
+            replace(
+                facts, answers=ChainMap(dict(facts.answers), cast("dict[Question, Answer]", known))
+            ),
             lambda question: self._known_or_asked(session, question, run),
         )
         check_buildable(outcome)
@@ -112,8 +117,10 @@ def _scope(session: Session, question: Question, run: str) -> Scope:
     match question:
         case StageInfo() | ImportChecksum():
             return ("repo", spec.repo)
-        case BaseImageInfo():
+        case BaseImageInfo() | RemoteHead():
             return ("run", run)
+        case _ if isinstance(question, RepoQuestion) and question.repo != OWN_REPOSITORY:
+            return ("git", session.remotes.scope(question.repo))
         case _:
             return ("git", spec.source.git.url if spec.source else "")
 
@@ -131,16 +138,11 @@ async def _ask(session: Session, question: Question) -> Answer:
 
 
 async def _ask_git(session: Session, question: Question) -> Answer:
-    if session.git is None:
+    own = isinstance(question, RepoQuestion) and question.repo == OWN_REPOSITORY
+    if own and session.git is None:
         raise UserError(
             Reason.INVALID_SPEC,
             "the werf config needs files from git (a git mapping, a Dockerfile or a template), "
             "but the ImageBuild has no spec.source.git",
         )
-    return await GitAnswers(session.git, {}, _no_remote).answer(question)
-
-
-async def _no_remote(url: str) -> GitRepo:
-    raise UserError(
-        Reason.NOT_SUPPORTED, f"git mapping of the remote repository {url} is not supported yet"
-    )
+    return await GitAnswers(session.git, session.remotes.open).answer(question)

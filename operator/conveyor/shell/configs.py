@@ -22,6 +22,7 @@ from conveyor.config.model import WerfConfig
 from conveyor.config.mounts import check_mounts
 from conveyor.config.render import CommitInfo
 from conveyor.config.scope import check_scope
+from conveyor.shell.remotes import check_remotes
 from conveyor.shell.session import Session
 
 _INLINE = "spec.config"
@@ -83,6 +84,7 @@ class Configs:
         config = await source.load(self._renderer)
         check_scope(config)
         check_mounts(config, session.pods.from_paths)
+        check_remotes(config, session.build)
         return config
 
     async def _files(self, session: Session, commit: str, directory: str) -> tuple[Files, str]:
@@ -139,5 +141,6 @@ def _key(build: ImageBuild, commit: str) -> str:
         spec.config_path or "",
         spec.environment or "",
         sorted(spec.env_map().items()),
+        sorted(credential.url for credential in spec.git_credentials),
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -20,6 +20,7 @@ from conveyor.jobs.decision import PublishStage, RecordExport, StartJob, StopJob
 from conveyor.jobs.manifest import job as job_manifest
 from conveyor.jobs.manifest import job_name, labels_selector, stage_names
 from conveyor.jobs.model import Bundle, Export, JobOrder, ObservedJob, ParentImage
+from conveyor.jobs.repositories import repositories
 from conveyor.jobs.task import tasks
 from conveyor.plan.image_config import kept_labels
 from conveyor.plan.model import BuildPlan
@@ -67,7 +68,10 @@ class Dispatcher:
         name = job_name(order, build.spec.repo)
         key = (build.metadata.namespace, name)
         around = replace(
-            session.around, callback_token=self._reports.open(key), commit_env=commit_env
+            session.around,
+            callback_token=self._reports.open(key),
+            commit_env=commit_env,
+            git=repositories(order, build.spec),
         )
         if around.callback_url:
             around = replace(around, callback_url="/".join((around.callback_url, "results", *key)))

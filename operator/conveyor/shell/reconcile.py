@@ -8,6 +8,7 @@ looked at again until their deadline, everything else is a defect and retried by
 import asyncio
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, assert_never
@@ -49,6 +50,7 @@ from conveyor.shell.answer import Answers
 from conveyor.shell.configs import Configs
 from conveyor.shell.dispatch import Dispatcher
 from conveyor.shell.observing import observed_jobs
+from conveyor.shell.remotes import head_facts, look_up
 from conveyor.shell.reports import Reports
 from conveyor.shell.session import Session, Sessions
 from conveyor.shell.settings import Settings
@@ -115,8 +117,16 @@ class Reconciler:
                 return None
             after = await self._advance(build, run)
         except Exception as error:  # each kind has its own way to end a look
-            return await self._end(build, run, error)
+            return await self._end(*await self._recorded(build, run), error)
         return after
+
+    async def _recorded(self, build: ImageBuild, run: Run) -> tuple[ImageBuild, Run]:
+        """The build as this look has left it: an error in the middle must not forget the commits it works on."""
+        with suppress(NotYet):
+            build = await self._statuses.reread(build)
+            if build.status.started_at == run.started_at:
+                run = status.run_of(build, run.started)
+        return build, run
 
     async def _end(self, build: ImageBuild, run: Run, error: Exception) -> float | None:
         match error:
@@ -156,6 +166,11 @@ class Reconciler:
             build = await self._statuses.reread(build)
         config = await self._configs.load(session, run.commit)
         images = self._configs.selected(config, build)
+        heads = await look_up(session.remotes, config, images, run.remotes)
+        if heads != run.remotes:
+            run = replace(run, remotes=heads)
+            await self._statuses.write(build, _progress(build, run, Reason.PLANNING, "planning"))
+            session = replace(session, build=await self._statuses.reread(build))
         for _ in range(_MAX_ROUNDS):
             step = await self._step(session, run, config, images)
             if not await self._apply(session, run, config, images, step):
@@ -184,6 +199,7 @@ class Reconciler:
             repo=spec.repo,
             staged_version=staged_version(spec.env_map()),
             virtual_merge=spec.source is not None and spec.source.git.virtual_merge,
+            answers=head_facts(run.remotes),
         )
         scope = f"{meta.uid}/{run.generation}/{run.started_at}"
         return await self._answers.plan(session, config, facts, images, scope)

@@ -26,10 +26,11 @@ from conveyor.adapters.stages_storage import ImageCache, StagesStorage, ToolsLay
 from conveyor.api import names
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
-from conveyor.api.v1alpha1 import ImageBuild
+from conveyor.api.v1alpha1 import ImageBuild, LocalRef
 from conveyor.jobs import ssh
-from conveyor.jobs.manifest import PodSettings, secret_mounts
+from conveyor.jobs.manifest import PodSettings, registry_mounts
 from conveyor.jobs.task import Surroundings
+from conveyor.shell.remotes import Remotes
 from conveyor.shell.settings import Settings
 
 
@@ -40,6 +41,7 @@ class Session:
     build: ImageBuild
     storage: StagesStorage
     git: GitRepo | None
+    remotes: Remotes
     pods: PodSettings
     around: Surroundings
 
@@ -67,12 +69,18 @@ class Sessions:
         ca_file = await asyncio.to_thread(self._ca_path, pem)
         registry = await self._registry(build, ca_file)
         await self._check_ssh_keys(build)
+
+        async def open_git(url: str, secret: LocalRef | None) -> GitRepo:
+            return await self._open_git(build, ca_file, url, secret)
+
+        source = spec.source.git if spec.source else None
         return Session(
             build=build,
             storage=StagesStorage(
                 registry, spec.repo, self._tools, self._images, ansible=self._ansible
             ),
-            git=await self._git(build, ca_file),
+            git=await open_git(source.url, source.secret_ref) if source else None,
+            remotes=Remotes(build, open_git),
             pods=PodSettings(
                 courier_image=self._settings.image,
                 pull_policy=self._settings.image_pull_policy,
@@ -134,20 +142,18 @@ class Sessions:
         path.write_text(pem)
         return str(path)
 
-    async def _git(self, build: ImageBuild, ca_file: str | None) -> GitRepo | None:
-        if build.spec.source is None:
-            return None
-        git = build.spec.source.git
+    async def _open_git(
+        self, build: ImageBuild, ca_file: str | None, url: str, secret: LocalRef | None
+    ) -> GitRepo:
         credentials = None
-        if git.secret_ref is not None:
-            data = await self._secret(build, git.secret_ref.name)
-            credentials = _git_credentials(data, git.secret_ref.name)
+        if secret is not None:
+            credentials = _git_credentials(await self._secret(build, secret.name), secret.name)
         if ca_file not in self._clones:
             # Clones are kept apart by what is trusted, as they are by credentials.
             folder = Path(ca_file).stem if ca_file else "system"
             directory = Path(self._settings.cache_dir) / "git" / folder
             self._clones[ca_file] = GitClones(directory, ca_file=ca_file)
-        return await self._clones[ca_file].open(git.url, credentials)
+        return await self._clones[ca_file].open(url, credentials)
 
     async def _ca_pem(self, build: ImageBuild) -> str:
         """The operator's and the build's certificate authorities, put into a ConfigMap for the pods."""
@@ -222,17 +228,12 @@ def _git_credentials(data: Mapping[str, str], secret: str) -> GitCredentials:
 
 
 def _surroundings(build: ImageBuild, settings: Settings, *, ca: bool) -> Surroundings:
-    mounts = {volume: path for volume, path, _ in secret_mounts(build)}
-    git = None
-    if build.spec.source is not None:
-        git = {"url": build.spec.source.git.url, "credentials": mounts.get("git")}
     host = ImageRef.parse(build.spec.repo).registry
     insecure = tuple(name for name in settings.insecure_registries if name == host)
     return Surroundings(
         repo=build.spec.repo,
         insecure=insecure,
-        git=git,
-        registry_configs=tuple(path for volume, path in mounts.items() if volume != "git"),
+        registry_configs=tuple(path for _, path, _ in registry_mounts(build)),
         ca=ca,
         callback_url=settings.callback_url,
         ssh_keys=ssh.key_paths(build),

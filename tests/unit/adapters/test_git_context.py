@@ -48,7 +48,7 @@ def repository(tmp_path_factory):
 
 async def answer(repository, *sources, ignore="", globs=True):
     folder, commit = repository
-    answers = GitAnswers(await open_local(folder / ".git"), {}, None)
+    answers = GitAnswers(await open_local(folder / ".git"), None)
     return await answers.answer(
         ContextHash(
             repo="own",

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from conveyor.adapters.answers import GitAnswers, remote_urls
+from conveyor.adapters.answers import GitAnswers
 from conveyor.adapters.git_clones import GitClones, open_local
 from conveyor.adapters.git_credentials import GitCredentials, check_url
 from conveyor.adapters.git_errors import without_user_info
 from conveyor.adapters.git_repo import READY_FILE
 from conveyor.api.errors import NotYet, UserError
-from conveyor.config.model import GitMapping, GitRemote, Meta, StapelImage, WerfConfig
 from conveyor.plan.facts import (
     Ancestry,
     CommitExists,
@@ -186,7 +185,7 @@ async def test_a_binary_counts_with_its_bytes(work, repo):
 async def test_answers(work, repo):
     first = git(work, "rev-parse", "HEAD")
     head = commit(work, "context", ctx__Dockerfile="FROM x\n", ctx__a_txt="a", ctx__b_md="b")
-    answers = GitAnswers(repo, {}, open_remote=open_local)
+    answers = GitAnswers(repo, open_remote=open_local)
 
     async def ask(kind, **fields):
         question = kind(repo="own", commit=head, **fields)
@@ -212,19 +211,12 @@ async def test_answers(work, repo):
     )
     assert not (await answers.answer(patch)).empty
     head_of = RemoteHead(url=str(work), branch="", tag="v1", commit="")
-    remote = GitAnswers(None, {}, open_remote=lambda url: open_local(Path(url)))
+    remote = GitAnswers(None, open_remote=lambda url: open_local(Path(url)))
     assert await remote.answer(head_of) == first
     stage = StageInfo(id=StageID(digest="d", timestamp=1))
     assert not answers.handles(stage)
     with pytest.raises(TypeError):
         await answers.answer(stage)
-
-
-def test_remote_urls_by_mapping_name():
-    remote = GitMapping(name="org/lib", to="/l", remote=GitRemote(url="https://h/org/lib.git"))
-    image = StapelImage(name="a", base="x", git=(GitMapping(to="/a"), remote))
-    config = WerfConfig(meta=Meta(project="p"), images=(image,))
-    assert remote_urls(config) == {"org/lib": "https://h/org/lib.git"}
 
 
 async def test_a_directory_without_a_repository(tmp_path):

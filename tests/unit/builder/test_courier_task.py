@@ -34,11 +34,14 @@ from conveyor.builder.courier_task import (
 from conveyor.builder.inputs_git_access import check_url, without_secrets
 
 COMMIT = "ab" * 20
-MINIMAL = {"version": 1, "repo": "host:5000/a", "runs": 1}
+MINIMAL = {"version": 2, "repo": "host:5000/a", "runs": 1}
+
+
+GIT = {"git": [{"url": "https://g/x", "credentials": None}]}
 
 
 def parse(**more: object) -> object:
-    return parse_task(json.dumps(MINIMAL | more))
+    return parse_task(json.dumps(MINIMAL | GIT | more))
 
 
 def test_whole_task() -> None:
@@ -57,6 +60,7 @@ def test_whole_task() -> None:
             "run": 1,
             "kind": "gitPatch",
             "file": "in/p.tar",
+            "repository": 1,
             "from": "cd" * 20,
             "commit": COMMIT,
             "add": "",
@@ -80,14 +84,17 @@ def test_whole_task() -> None:
     ]
     text = json.dumps(
         {
-            "version": 1,
+            "version": 2,
             "repo": "host:5000/proj/app",
             "runs": 2,
             "insecure": ["host:5000"],
             "mirrors": {"docker.io": "http://m"},
             "caFile": "/ca",
             "dockerConfig": "/secret",
-            "git": {"url": "https://g/x", "credentials": "/git"},
+            "git": [
+                {"url": "https://g/x", "credentials": "/git"},
+                {"url": "https://g/y", "credentials": None},
+            ],
             "inputs": inputs,
             "exports": ["e0"],
             "callback": {"url": "http://cb", "token": "t0k"},
@@ -108,6 +115,8 @@ def test_whole_task() -> None:
     )
     assert isinstance(patch, GitPatch)
     assert (patch.start, patch.commit) == ("cd" * 20, COMMIT)
+    assert [archive.repository, patch.repository] == [0, 1]
+    assert [it.credentials for it in task.git] == ["/git", None]
     assert isinstance(context, ContextCopy)
     assert (context.context, context.dockerignore) == ("", None)
     assert isinstance(blob, BlobInput)
@@ -125,7 +134,7 @@ ARCHIVE = {"kind": "gitArchive", "file": "in/x", "commit": COMMIT, "add": "a"}
 @pytest.mark.parametrize(
     ("more", "path"),
     [
-        ({"version": 2}, "task.version"),
+        ({"version": 1}, "task.version"),
         ({"repo": ""}, "task.repo"),
         ({"runs": "1"}, "task.runs"),
         ({"runs": -1}, "task.runs"),
@@ -140,8 +149,12 @@ ARCHIVE = {"kind": "gitArchive", "file": "in/x", "commit": COMMIT, "add": "a"}
         ({"inputs": [ARCHIVE | {"commit": "--upload-pack=x"}]}, r"task.inputs\[0\].commit"),
         ({"inputs": [ARCHIVE | {"add": "a/../../b"}]}, r"task.inputs\[0\].add"),
         ({"limits": {"entries": "many"}}, "task.limits.entries"),
-        ({"git": []}, "task.git"),
         ({"ssh": {"keys": [], "socket": ""}}, "task.ssh.socket"),
+        ({"git": {"url": "https://g/x"}, "inputs": []}, "task.git"),
+        ({"git": [{}]}, r"task.git\[0\].url"),
+        ({"git": [], "inputs": [ARCHIVE]}, r"task.inputs\[0\].repository"),
+        ({"inputs": [ARCHIVE | {"repository": 1}]}, r"task.inputs\[0\].repository"),
+        ({"inputs": [ARCHIVE | {"repository": -1}]}, r"task.inputs\[0\].repository"),
     ],
 )
 def test_mistakes_in_a_task_are_named(more: dict[str, object], path: str) -> None:
@@ -312,7 +325,7 @@ def test_failure_is_written_whole(exchange: Exchange, tmp_path: Path) -> None:
 
 def test_runs_without_inputs_are_ready_at_once(exchange: Exchange, tmp_path: Path) -> None:
     item = ARCHIVE | {"run": 2}
-    task = parse_task(json.dumps(MINIMAL | {"runs": 4, "inputs": [item]}))
+    task = parse_task(json.dumps(MINIMAL | GIT | {"runs": 4, "inputs": [item]}))
     assert courier.ready_at_once(task, exchange) == 2
     assert sorted(path.name for path in (tmp_path / "in").iterdir()) == ["ready-0", "ready-1"]
 

@@ -9,6 +9,8 @@ import yaml
 from tests.unit.jobs.values import EXTERNAL, digest, sha, to_build
 
 from conveyor.api.v1alpha1 import ImageBuild
+from conveyor.config.dockerfile import Instruction
+from conveyor.config.model import GitMapping, GitRemote
 from conveyor.jobs.manifest import (
     PodSettings,
     job,
@@ -19,6 +21,15 @@ from conveyor.jobs.manifest import (
     stage_names,
 )
 from conveyor.jobs.model import Export, JobOrder, ParentImage
+from conveyor.jobs.repositories import repositories
+from conveyor.plan.model import (
+    BlockStep,
+    CopySource,
+    DockerfileBlock,
+    GitArchive,
+    GitPatch,
+    StageWork,
+)
 
 SETTINGS = PodSettings(
     courier_image="registry.example/conveyor:1", ca_config_map="conveyor-ca-shop"
@@ -50,8 +61,13 @@ SPEC = {
 }
 PARENT = ParentImage(manifest_digest=sha("parent"), config={}, layers=())
 EXECUTION = f"registry.example/shop@{sha('execution')}"
+MAPPED = to_build(
+    "backend/app/beforeInstall",
+    base=EXTERNAL,
+    work=StageWork(archives=(GitArchive(mapping=GitMapping(to="/app"), commit="c" * 40),)),
+)
 STAGES = (
-    to_build("backend/app/beforeInstall", base=EXTERNAL),
+    MAPPED,
     to_build("backend/app/install"),
 )
 COPY = Export(key=f"copy-{'ab' * 32}", source="backend/app", sources=("/bin",))
@@ -259,13 +275,57 @@ def test_a_new_request_is_a_new_run():
 
 
 def test_secrets_are_for_the_courier_in_a_known_order():
-    assert [(volume, ref.name) for volume, _, ref in secret_mounts(build())] == [
-        ("registry-0", "push"),
-        ("registry-1", "pull-a"),
-        ("registry-2", "pull-b"),
-        ("git", "git-login"),
+    registries = [("registry-0", "push"), ("registry-1", "pull-a"), ("registry-2", "pull-b")]
+    mounts = secret_mounts(order(MAPPED), build())
+    assert [(volume, ref.name) for volume, _, ref in mounts] == [
+        *registries,
+        ("git-0", "git-login"),
     ]
-    assert secret_mounts(MINIMAL) == ()
+    assert secret_mounts(order(MAPPED), MINIMAL) == ()
+
+
+def test_a_job_has_only_the_logins_that_its_stages_need():
+    """A stage without files from git: none. One that maps a single other repository: not the project's, not others'."""
+    spec = {
+        "gitCredentials": [
+            {"url": "https://git.example/libs", "secretRef": {"name": "libs"}},
+            {"url": "https://git.example", "secretRef": {"name": "rest"}},
+        ]
+    }
+
+    def git(*works):
+        stages = [to_build(f"app/s{number}", work=work) for number, work in enumerate(works)]
+        mounts = secret_mounts(order(*stages), build(**spec))
+        return [(volume, ref.name) for volume, _, ref in mounts if volume.startswith("git")]
+
+    lib, other, third = (
+        GitMapping(name="x", to=f"/{name}", remote=GitRemote(url=f"https://{name}", tag="v"))
+        for name in ("git.example/libs/a.git", "git.example/b", "other.example/c")
+    )
+    archives = StageWork(archives=tuple(GitArchive(mapping=it, commit="c") for it in (third, lib)))
+    assert git(StageWork(commands=("make",))) == []
+    assert git(archives) == [("git-1", "libs")]
+    moved = StageWork(patches=(GitPatch(mapping=other, from_commit="a", commit="b"),))
+    assert git(archives, moved) == [("git-1", "libs"), ("git-2", "rest")]
+    same = StageWork(patches=(GitPatch(mapping=lib, from_commit="b", commit="b"),))
+    assert git(same) == []
+
+
+def test_a_dockerfile_without_files_of_its_context_needs_no_login():
+    def step(keyword, source=None):
+        instruction = Instruction(keyword=keyword, args=("a", "b"), original=keyword)
+        return BlockStep(instruction=instruction, source=source)
+
+    def names(*steps):
+        block = DockerfileBlock(
+            steps=steps, context="", dockerfile="Dockerfile", dockerignore="", commit="c"
+        )
+        stages = order(to_build("app/dockerfile", work=StageWork(block=block)))
+        return [it.name for it in repositories(stages, build().spec)]
+
+    assert names(step("RUN"), step("COPY", CopySource(image="tools"))) == []
+    assert names(step("RUN"), step("COPY", CopySource())) == ["own"]
+    assert names(step("ADD")) == ["own"]
 
 
 def test_words_for_people():

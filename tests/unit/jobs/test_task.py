@@ -5,6 +5,7 @@
 import base64
 import json
 import zlib
+from dataclasses import replace
 
 import pytest
 from tests.unit.jobs.values import (
@@ -20,10 +21,12 @@ from tests.unit.jobs.values import (
 )
 
 from conveyor.api.errors import UserError
+from conveyor.api.v1alpha1 import LocalRef
 from conveyor.config.dockerfile import Instruction
-from conveyor.config.model import GitMapping
+from conveyor.config.model import GitMapping, GitRemote
 from conveyor.jobs import exports
 from conveyor.jobs.model import Bundle, Export, JobOrder, ParentImage
+from conveyor.jobs.repositories import Repository
 from conveyor.jobs.task import Surroundings, tasks
 from conveyor.plan.model import (
     BlockStep,
@@ -39,7 +42,8 @@ PARENT = ParentImage(
     config={"config": {"Env": ["PATH=/bin", "LANG=C"], "WorkingDir": "/srv", "User": "app"}},
     layers=(),
 )
-AROUND = Surroundings(repo="registry.example/shop")
+OWN = Repository(name="own", url="https://git.example/app.git")
+AROUND = Surroundings(repo="registry.example/shop", git=(OWN,))
 MAPPING = GitMapping(
     add="src", to="/app", include_paths=("a", "b"), exclude_paths=("c",), owner="app", group="www"
 )
@@ -95,6 +99,7 @@ def test_an_archive():
             "run": 0,
             "kind": "gitArchive",
             "file": "in/0.tar",
+            "repository": 0,
             "commit": NEW,
             "toName": None,
             "add": "src",
@@ -154,6 +159,23 @@ def test_a_patch_between_equal_commits_is_nothing_to_do():
     stage, courier = written(StageWork(patches=(patch,), commands=("true",)))
     assert only_step(stage)["op"] == "script"
     assert courier["inputs"] == []
+
+
+def test_every_mapping_names_its_repository():
+    url = "https://git.example/lib.git"
+    lib = GitMapping(name="x/lib", to="/lib", remote=GitRemote(url=url, tag="v1"))
+    work = StageWork(
+        archives=(GitArchive(mapping=MAPPING, commit=NEW), GitArchive(mapping=lib, commit=OLD)),
+        patches=(GitPatch(mapping=lib, from_commit=OLD, commit=NEW),),
+    )
+    around = replace(AROUND, git=(OWN, Repository(name=url, url=url)))
+    _, courier = written(work, around=around)
+    assert [(it["repository"], it["commit"]) for it in courier["inputs"]] == [
+        (0, NEW),
+        (1, OLD),
+        (1, NEW),
+    ]
+    assert courier["git"][1] == {"url": url, "credentials": None}
 
 
 def test_an_import():
@@ -290,6 +312,7 @@ def test_copy_takes_files_of_the_context():
         "run": 0,
         "kind": "context",
         "file": "in/0.tar",
+        "repository": 0,
         "commit": NEW,
         "context": "services/web",
         "dockerignore": "*.md",
@@ -330,7 +353,7 @@ def test_the_courier_is_told_where_things_are_and_the_stage_is_not():
         repo="registry.example:5000/shop",
         insecure=("registry.example:5000",),
         mirrors={"docker.io": "https://mirror.example"},
-        git={"url": "https://git.example/app.git", "credentials": "/.conveyor-secrets/git"},
+        git=(replace(OWN, secret=LocalRef(name="login"), volume="git-0"),),
         registry_configs=("/.conveyor-secrets/registry-0",),
         ca=True,
         callback_url="http://10.0.0.1:8080/results/ns/job",
@@ -338,13 +361,13 @@ def test_the_courier_is_told_where_things_are_and_the_stage_is_not():
     )
     stage, courier = written(StageWork(commands=("make",)), around=around)
     assert courier == {
-        "version": 1,
+        "version": 2,
         "repo": "registry.example:5000/shop",
         "insecure": ["registry.example:5000"],
         "mirrors": {"docker.io": "https://mirror.example"},
         "caFile": "/.conveyor-ca/ca.crt",
         "dockerConfig": ["/.conveyor-secrets/registry-0"],
-        "git": {"url": "https://git.example/app.git", "credentials": "/.conveyor-secrets/git"},
+        "git": [{"url": "https://git.example/app.git", "credentials": "/.conveyor-secrets/git-0"}],
         "inputs": [],
         "runs": 1,
         "exports": [],
@@ -358,7 +381,8 @@ def test_the_courier_is_told_where_things_are_and_the_stage_is_not():
 def test_nothing_optional_is_null():
     stage, courier = written(StageWork(commands=("make",)))
     assert stage["caFile"] is None
-    assert (courier["caFile"], courier["git"], courier["callback"]) == (None, None, None)
+    assert (courier["caFile"], courier["callback"]) == (None, None)
+    assert courier["git"] == [{"url": "https://git.example/app.git", "credentials": None}]
 
 
 def test_exports_of_an_export_job():
