@@ -58,7 +58,8 @@ def check_url(url: str, protocols: tuple[str, ...] = SCHEMES) -> str:
     if _SCP.fullmatch(url) and "ssh" in protocols:
         return url
     parts = urlsplit(url)
-    if parts.scheme not in protocols or (parts.scheme != "file" and not parts.hostname):
+    host = parts.hostname or "-"  # one that begins with a dash would be an option of ssh
+    if parts.scheme not in protocols or (parts.scheme != "file" and host.startswith("-")):
         raise UserError(
             Reason.INVALID_SPEC, f"git url {shown!r} must begin with one of {', '.join(protocols)}"
         )

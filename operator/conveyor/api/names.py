@@ -123,7 +123,7 @@ class Reason(StrEnum):
     GIT_REMOTE_UNREACHABLE = "GitRemoteUnreachable", "The git server does not answer; tried again."
     GIT_AUTH_FAILED = (
         "GitAuthFailed",
-        "The git server refuses source.git.secretRef, or wants one.",
+        "The git server refuses source.git.secretRef or gitCredentials, or wants one.",
     )
     GIT_REVISION_NOT_FOUND = (
         "GitRevisionNotFound",

@@ -11,6 +11,7 @@ from typing import Final
 from conveyor.config.model import GitMapping, GitRemote
 from conveyor.config.paths import TOO_LONG, clean, is_absolute, is_too_long, stays_inside
 from conveyor.config.raw import Section, shorten
+from conveyor.config.yaml import Mapping
 
 EXPORT_KEYS: Final = ("add", "to", "includePaths", "excludePaths", "owner", "group")
 _REMOTE_KEYS: Final = ("branch", "tag", "commit")
@@ -126,9 +127,10 @@ def _password(section: Section, url: str) -> str:
     auth.only("username", "password")
     if not auth.text("username"):
         auth.error("`username` is missing")
-    password = auth.section("password")
-    if password is None:
-        auth.error("`password` is missing; it has one of `env`, `src` and `value`")
+    entry = auth.node.entries.get("password")
+    password = auth.section("password") if entry and isinstance(entry.value, Mapping) else None
+    if password is None:  # what stands there instead is not repeated: it may be the password
+        auth.error("`password` needs one of `env`, `src` and `value` below it", key="password")
         return ""
     password.only(*_PASSWORDS)
     given = [key for key in _PASSWORDS if password.text(key)]

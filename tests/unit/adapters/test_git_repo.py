@@ -231,6 +231,7 @@ async def test_a_directory_without_a_repository(tmp_path):
         "file:///etc",
         "git://host/x",
         "-oProxyCommand=x",
+        "ssh://-oProxyCommand=x/y",
         "https://user:secret@host/x",
         "https://user@host/x",
         "https:///x",

@@ -123,6 +123,16 @@ def test_git_paths_are_cleaned_and_local_mappings_come_first() -> None:
     assert [mapping.at.line for mapping in image.git] == [14, 15, 13]
 
 
+@pytest.mark.parametrize("where", ["env", "src", "value"])
+def test_basic_auth_is_read_and_its_password_forgotten(where: str) -> None:
+    image = _image(
+        "git: [{url: 'https://h/o/r', to: /r, tag: v1,"
+        f" basicAuth: {{username: u, password: {{{where}: s3cret}}}}}}]\n"
+    )
+    assert image.git[0].remote.password == where
+    assert "s3cret" not in repr(image)
+
+
 @pytest.mark.parametrize(
     ("url", "name"),
     [

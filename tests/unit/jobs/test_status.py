@@ -2,6 +2,7 @@
 
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, union-attr, arg-type, var-annotated"
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -21,7 +22,7 @@ from tests.unit.jobs.values import (
 
 from conveyor.api.compact import compact_status, json_size, status_budget
 from conveyor.api.names import Reason
-from conveyor.api.v1alpha1 import ImageBuild, ImageBuildStatus
+from conveyor.api.v1alpha1 import ImageBuild, ImageBuildStatus, RemoteStatus
 from conveyor.jobs import status
 from conveyor.jobs.decide import decide
 from conveyor.jobs.model import Failure, JobPhase, StageResult
@@ -377,3 +378,27 @@ def test_an_outage_that_is_over_does_not_count_for_the_next_one():
     assert status.outage_since(build(outage(build(), RUN, NOW)), other, later) == later
     fresh = outage(build(outage(build(), RUN, NOW)), other, later)
     assert status.outage_since(build(fresh), other, later) == later
+
+
+# --- commits of other repositories ------------------------------------------------------------------------------------
+
+REMOTE = RemoteStatus(url="https://git.example/lib", branch="main", commit="d" * 40)
+
+
+def test_commits_of_other_repositories_stay_for_a_run():
+    """Recorded before anything is built; an operator that starts later reads them, a new request looks again."""
+    run = replace(RUN, remotes=(REMOTE,))
+    first = status.progress(build(), run, NOW, reason=Reason.PLANNING, message="planning")
+    assert first.to_json()["remotes"] == [
+        {"url": REMOTE.url, "branch": "main", "commit": REMOTE.commit}
+    ]
+    assert status.run_of(build(first), NOW).remotes == (REMOTE,)
+    for made in (
+        planned(HALF, RUNNING, before=first, run=run),
+        status.outage(build(first), run, NOW, reason=Reason.PLANNING, message="x"),
+        status.stalled(build(first), run, NOW, reason=Reason.TIMED_OUT, message="x"),
+        status.suspended(build(first), run, NOW),
+    ):
+        assert made.remotes == (REMOTE,)
+    assert status.run_of(build(first, requested="now"), NOW).remotes == ()
+    assert status.run_of(build(first, generation=2), NOW).remotes == ()

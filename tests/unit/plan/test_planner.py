@@ -256,6 +256,24 @@ def test_remote_mappings_ask_for_their_commit():
     assert archive.commit == NEW
 
 
+def test_repositories_of_one_name_on_two_servers_are_two():
+    mappings = [
+        GitMapping(name="org/lib", to=f"/{host}", remote=GitRemote(url=f"https://{host}/org/lib"))
+        for host in ("a", "b")
+    ]
+    asked = set()
+
+    def answer(question):
+        asked.add((type(question).__name__, getattr(question, "repo", "")))
+        return sources(question)
+
+    World(answer).plan(config(stapel(git=tuple(mappings))), commit="")
+    assert {repo for kind, repo in asked if kind == "TreeChecksum"} == {
+        "https://a/org/lib",
+        "https://b/org/lib",
+    }
+
+
 def test_images_on_images_wait_for_nothing_but_their_order():
     made = config(
         stapel("site", base="base", base_internal=True),
