@@ -288,6 +288,20 @@ class GitServer:
 @pytest.fixture
 def git_server(tmp_path: Path) -> Iterator[GitServer]:
     """An empty repository behind http."""
+    with _git_server(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def second_git_server(tmp_path: Path) -> Iterator[GitServer]:
+    """Another one."""
+    (tmp_path / "second").mkdir()
+    with _git_server(tmp_path / "second") as server:
+        yield server
+
+
+@contextmanager
+def _git_server(tmp_path: Path) -> Iterator[GitServer]:
     (tmp_path / "git").mkdir()
     server = GitServer(url="", repo=tmp_path / "git" / "app.git", work=tmp_path / "work")
     server.work.mkdir()
@@ -403,9 +417,9 @@ class Delivery:
         """Wait until the inputs of a run are there."""
         self.await_file(f"in/ready-{run}")
 
-    def await_file(self, name: str) -> Path:
+    def await_file(self, name: str, seconds: int = 30) -> Path:
         assert self.process is not None
-        for _ in range(3000):
+        for _ in range(seconds * 100):
             if (self.io / name).exists():
                 return self.io / name
             assert self.process.poll() is None, self.message()

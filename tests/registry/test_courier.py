@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import tarfile
 import threading
 import uuid
@@ -662,3 +663,162 @@ def test_inputs_of_later_runs_follow(delivery: Any, repo: ImageRef, project: Any
     delivery.done()
     code, result = delivery.end()
     assert (code, len(result["runs"])) == (0, 2)
+
+
+# --- several repositories, hostile ones -------------------------------------------------------------------------------
+
+
+def test_inputs_of_several_repositories(
+    delivery: Any, repo: ImageRef, project: Any, second_git_server: Any
+) -> None:
+    """Each is fetched once, with its own login; the commits of one are not asked of the other."""
+    first = project.commit()
+    (second_git_server.work / "lib").write_text("lib")
+    lib = second_git_server.commit()
+    second_git_server.private = True
+    git = [
+        {"url": project.url, "credentials": None},
+        {"url": second_git_server.url, "credentials": _git_secret(delivery, "s3cret:with#signs")},
+    ]
+    kind = {"kind": "gitArchive", "add": ""}
+    _inputs(
+        delivery,
+        repo,
+        project,
+        {**kind, "commit": lib, "repository": 1},
+        {**kind, "commit": first, "repository": 0, "includePaths": ["README"]},
+        {**kind, "commit": lib, "repository": 1, "add": "lib", "toName": "x"},
+        git=git,
+    )
+    delivery.await_ready()
+    assert [sorted(members(delivery.io / f"in/{n}.tar")) for n in range(3)] == [
+        ["lib"],
+        ["README"],
+        ["x"],
+    ]
+    _finish(delivery)
+
+
+def _tree(server: Any, *rows: str) -> str:
+    """Push a commit with a tree that git itself would never make."""
+    oid = server.git("hash-object", "-w", str(server.work / "README"))
+    lines = b"".join(row.encode() + b"\0" + bytes.fromhex(oid) for row in rows)
+    (server.work / "raw").write_bytes(lines)
+    tree = server.git("hash-object", "-t", "tree", "-w", "--literally", str(server.work / "raw"))
+    (server.work / "raw").unlink()
+    commit: str = server.git("commit-tree", tree, "-m", "x")
+    server.git("push", "-q", str(server.repo), f"{commit}:refs/heads/odd")
+    return commit
+
+
+@pytest.mark.parametrize("name", ["..", ".", "../../etc/passwd", "a/../../b"])
+def test_impossible_paths_of_a_tree_are_refused(
+    delivery: Any, repo: ImageRef, project: Any, name: str
+) -> None:
+    project.commit()
+    commit = _tree(project, f"100644 {name}")
+    _inputs(delivery, repo, project, {"kind": "gitArchive", "commit": commit, "add": ""})
+    reason, message = _failure(delivery)
+    assert reason == "InputMissing"
+    assert f"impossible path {name!r}" in message
+
+
+ODD = ("new\nline", "tab\tname", 'quo"te', " blank ", "-rf", "é", "*", "$(id)", "back\\slash")
+
+
+def test_odd_names_are_names(delivery: Any, repo: ImageRef, project: Any) -> None:
+    (project.work / "odd").mkdir()
+    for name in ODD:
+        (project.work / "odd" / name).write_text(name)
+    before = project.commit()
+    for name in ODD[1:]:
+        (project.work / "odd" / name).unlink()
+    (project.work / "odd" / ODD[0]).write_text("changed")
+    after = project.commit()
+    patch = {"kind": "gitPatch", "from": before, "commit": after, "add": "odd"}
+    context = {"kind": "context", "commit": before, "context": "odd", "sources": ["."]}
+    archive = {"kind": "gitArchive", "commit": before, "add": "odd"}
+    _inputs(delivery, repo, project, archive, patch, context)
+    delivery.await_ready()
+    found = members(delivery.io / "in/0.tar")
+    assert {name: content.decode() for name, (_, _, content) in found.items()} == {
+        name: name for name in ODD
+    }
+    assert members(delivery.io / "in/1.tar") == {"new\nline": ("0", 0o644, b"changed")}
+    deleted = json.loads((delivery.io / "in/1.tar.deletes").read_text())
+    assert sorted(deleted) == sorted(ODD[1:])
+    assert sorted(members(delivery.io / "in/2.tar")) == sorted(["0", *(f"0/{it}" for it in ODD)])
+    _finish(delivery)
+
+
+def test_links_that_lead_out_are_links(delivery: Any, repo: ImageRef, project: Any) -> None:
+    """Nothing is read through them: neither by a mapping nor by what a COPY takes along."""
+    (project.work / "out").mkdir()
+    targets = {"etc": "/etc/passwd", "up": "../../../../etc/passwd", "loop": "loop", "gone": "x/y"}
+    for name, target in targets.items():
+        (project.work / "out" / name).symlink_to(target)
+    commit = project.commit()
+    archive = {"kind": "gitArchive", "commit": commit, "add": "out"}
+    context = {"kind": "context", "commit": commit, "context": "", "sources": ["out"]}
+    _inputs(delivery, repo, project, archive, context)
+    delivery.await_ready()
+    links = {name: ("2", 0o777, target.encode()) for name, target in targets.items()}
+    assert members(delivery.io / "in/0.tar") == links
+    found = members(delivery.io / "in/1.tar")
+    assert {name: it for name, it in found.items() if name != "0"} == {
+        f"0/{name}": it for name, it in links.items()
+    }
+    _finish(delivery)
+
+
+def test_submodules_that_are_excluded_do_no_harm(
+    delivery: Any, repo: ImageRef, project: Any
+) -> None:
+    def module(oid: str) -> str:
+        project.git("update-index", "--add", "--cacheinfo", f"160000,{oid},src/module")
+        project.git("commit", "-qm", "module")
+        project.git("push", "-q", str(project.repo), "HEAD:refs/heads/main")
+        found: str = project.git("rev-parse", "HEAD")
+        return found
+
+    project.commit()
+    before, after = module("1" * 40), module("2" * 40)
+    mapping = {"commit": after, "add": "src", "excludePaths": ["module"]}
+    archive = {"kind": "gitArchive", **mapping}
+    patch = {"kind": "gitPatch", "from": before, **mapping}
+    context = {"kind": "context", "commit": after, "context": "src", "sources": ["main.py"]}
+    _inputs(delivery, repo, project, archive, patch, context)
+    delivery.await_ready()
+    assert "module" not in members(delivery.io / "in/0.tar")
+    assert members(delivery.io / "in/1.tar") == {}
+    _finish(delivery)
+
+
+def test_a_hundred_thousand_files(delivery: Any, repo: ImageRef, project: Any) -> None:
+    files = b"".join(
+        b"M 100644 inline many/%d/%d\ndata 3\n%03d\n" % (n % 100, n, n % 1000)
+        for n in range(100_000)
+    )
+    stream = b"commit refs/heads/many\ncommitter x <x@x> 1 +0000\ndata 0\n" + files
+    command = ["git", "--git-dir", str(project.repo), "fast-import", "--quiet"]
+    subprocess.run(command, input=stream, check=True, capture_output=True)  # noqa: S603 - our own
+    project.git("fetch", "-q", str(project.repo), "many")
+    commit = project.git("rev-parse", "FETCH_HEAD")
+    item = {"kind": "gitArchive", "commit": commit, "add": "many", "excludePaths": ["7"]}
+    _inputs(delivery, repo, project, item)
+    delivery.await_file("in/ready-0", 60)
+    with tarfile.open(delivery.io / "in/0.tar") as tar:
+        files_and_folders = (
+            sum(member.isfile() for member in tar),
+            sum(member.isdir() for member in tar),
+        )
+    assert files_and_folders == (99_000, 99)
+    _finish(delivery)
+
+
+def test_more_files_than_allowed(delivery: Any, repo: ImageRef, project: Any) -> None:
+    commit = project.commit()
+    item = {"kind": "gitArchive", "commit": commit, "add": ""}
+    _inputs(delivery, repo, project, item, limits={"entries": 3})
+    reason, message = _failure(delivery)
+    assert (reason, "more than 3 files" in message) == ("InputTooLarge", True)

@@ -13,9 +13,14 @@ from collections.abc import Mapping
 from typing import TextIO, cast
 
 from conveyor.api.errors import UserError
+from conveyor.api.names import Reason
 from conveyor.config.render import CommitInfo, render
 
 RECURSION = 3000
+
+
+class FileRefusedError(ValueError):
+    """A file that the parent does not read; a template that asks for it fails like any call of a function."""
 
 
 class PipedFiles:
@@ -30,7 +35,7 @@ class PipedFiles:
         self._questions.flush()
         answer = json.loads(self._answers.readline())
         if "refused" in answer:
-            raise ValueError(answer["refused"])
+            raise FileRefusedError(answer["refused"])
         return answer["answer"]
 
     def get(self, path: str) -> str | None:
@@ -72,6 +77,10 @@ def answer(job: Mapping[str, object], files: PipedFiles) -> dict[str, object]:
         )
     except UserError as error:
         return {"error": [error.reason, error.message]}
+    except (
+        FileRefusedError
+    ) as error:  # asked for by rendering itself: the config, a policy, a file of templates
+        return {"error": [Reason.INVALID_WERF_CONFIG, str(error)]}
     except MemoryError:
         return {"memory": True}
     return {"text": text}
