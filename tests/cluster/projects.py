@@ -5,6 +5,7 @@ In: files as values. Out: `Project` with its address and commit; further commits
 
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -116,6 +117,8 @@ def new_project(folder: Path, files: Mapping[str, Content], python: str = "pytho
 def _write(path: Path, content: Content) -> None:
     if path.is_symlink() or path.is_file():
         path.unlink()
+    elif path.is_dir():
+        shutil.rmtree(path)
     if content is None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -189,3 +189,16 @@ def test_branches_share_what_they_may(lab: Harness) -> None:
     assert status["commit"] == project.commit
     assert stages(status, "app")["gitArchive"] == "Cached"
     assert lab.pods.shell(refs(status)["app"], "cat /app/file /app/new") == "feature\nnew\n"
+
+
+def test_owner_that_does_not_exist(lab: Harness) -> None:
+    """The stage that brings the files fails and says what would be right."""
+    werf = META + (
+        "image: app\nfrom: debian:bookworm\n"
+        "git: [{add: /src, to: /app, owner: nobody-such, group: '1'}]\n"
+    )
+    build = lab.build(lab.git_project({"werf.yaml": werf, "src/f": "1\n"}))
+    failure = build.wait_stalled("StageFailed")["failure"]
+    assert failure["stage"] == "gitArchive"
+    assert "no user 'nobody-such' in /etc/passwd of this image" in failure["message"]
+    assert "create it in an earlier stage or use a number" in failure["message"]

@@ -1,6 +1,7 @@
 """Archives put into a root filesystem: merging, replacing, and what is refused."""
 
 import io
+import json
 import os
 import tarfile
 from collections.abc import Callable
@@ -9,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from conveyor.builder.failure import StageFailure
+from conveyor.builder.processes import Runner
 from conveyor.builder.rootfs import Rootfs
+from conveyor.builder.steps import Workplace
 from conveyor.builder.unpack import Placement, Unpacker
 
 ME, MY_GROUP = os.getuid(), os.getgid()
@@ -175,3 +178,57 @@ def test_emptying_spares_mounts(root: Path) -> None:
     rootfs.empty(os.fsencode(root / "app"))
     assert (root / "app/d/mounted/f").exists()
     assert not (root / "app/old").exists()
+
+
+# --- patches of git mappings ------------------------------------------------------------------------------------------
+
+
+def patch(root: Path, data: bytes, *deletes: str) -> None:
+    """Carry out the step that brings a mapping at /app from one commit to another."""
+    (root / "io/in").mkdir(parents=True, exist_ok=True)
+    (root / "io/in/p.tar").write_bytes(data)
+    (root / "io/in/p.json").write_text(json.dumps(deletes))
+    runner = Runner.__new__(Runner)  # a patch runs no command
+    work = Workplace(Rootfs(os.fsencode(root)), runner, str(root / "io"), {})
+    step = {"op": "patch", "file": "in/p.tar", "deletesFile": "in/p.json", "to": "/app"}
+    work.run(step, "0")
+
+
+def test_a_patch_leaves_what_it_does_not_name(root: Path) -> None:
+    """Files of the commit become exactly its files, whatever a command made of them; all others stay."""
+    (root / "app/old").write_text("edited by a command")
+    (root / "app/d").mkdir()
+    (root / "app/d/made").write_text("made by a command")
+    (root / "app/d/gone").write_text("1")
+    (root / "app/e/f").mkdir(parents=True)
+    (root / "app/e/f/gone").write_text("1")
+    patch(root, bundle(("old", b"new"), ("n/e/w", b"1")), "d/gone", "e/f/gone", "never/there")
+    found = sorted(str(it.relative_to(root / "app")) for it in (root / "app").rglob("*"))
+    assert found == ["d", "d/made", "n", "n/e", "n/e/w", "old"]
+    assert (root / "app/old").read_text() == "new"
+
+
+def test_a_patch_changes_kinds(root: Path) -> None:
+    (root / "app/d").mkdir()
+    (root / "app/d/f").write_text("1")
+    (root / "app/l").symlink_to("d")
+    patch(root, bundle(("old/now/a", b"dir"), ("d", b"file"), ("l/f", b"1")), "old", "d/f", "l")
+    assert (root / "app/old/now/a").read_text() == "dir"
+    assert (root / "app/d").read_text() == "file"
+    assert not (root / "app/l").is_symlink()
+    assert (root / "app/l/f").read_text() == "1"
+
+
+def test_a_file_does_not_take_the_place_of_what_commands_made(root: Path) -> None:
+    (root / "app/d").mkdir()
+    (root / "app/d/f").write_text("1")
+    (root / "app/d/made").write_text("made by a command")
+    with pytest.raises(StageFailure, match="a directory with files in it"):
+        patch(root, bundle(("d", b"file")), "d/f")
+    assert (root / "app/d/made").exists()
+
+
+@pytest.mark.parametrize("name", ["../x", "a/../../x", "a/.."])
+def test_a_patch_deletes_nothing_elsewhere(root: Path, name: str) -> None:
+    with pytest.raises(StageFailure, match="outside of its directory"):
+        patch(root, bundle(), name)
