@@ -200,3 +200,27 @@ def _no_operator(lab: Harness) -> Iterator[None]:
 def _at_once(make: Callable[[], Build]) -> list[Build]:
     with ThreadPoolExecutor(2) as pool:
         return [future.result() for future in [pool.submit(make), pool.submit(make)]]
+
+
+def test_a_branch_moves_while_the_operator_is_dead(lab: Harness) -> None:
+    """What the branches stood for is in status, the project's and another repository's: a new process goes on with it."""
+    library = lab.git_project({"f": "old\n"})
+    werf = META + (
+        "image: slow\nfrom: debian:bookworm\ngit:\n- {add: /f, to: /own/f}\n"
+        f"- {{url: {library.url}, to: /lib, branch: main, stageDependencies: {{setup: ['*']}}}}\n"
+        "shell: {install: sleep 12, setup: cat /own/f /lib/f > /all}\n"
+    )
+    policy = "giterminismConfigVersion: 1\nconfig: {stapel: {git: {allowBranch: true}}}\n"
+    project = lab.git_project({"werf.yaml": werf, "werf-giterminism.yaml": policy, "f": "old\n"})
+    begun = {"commit": project.commit, "library": library.commit}
+    build = lab.build(source={"url": project.url, "branch": "main"})
+    build.wait_for(
+        "install runs", lambda _: any(stages_of(it) == ["install"] for it in build.jobs())
+    )
+    project.change({"f": "new\n"})
+    library.change({"f": "new\n"})
+    lab.operator.kill()
+    status = build.wait_ready()
+    assert status["commit"] == begun["commit"]
+    assert [it["commit"] for it in status["remotes"]] == [begun["library"]]
+    assert lab.pods.shell(refs(status)["slow"], "cat /all /lib/f") == "old\nold\nold\n"
