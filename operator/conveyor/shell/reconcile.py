@@ -8,7 +8,6 @@ looked at again until their deadline, everything else is a defect and retried by
 import asyncio
 import logging
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, assert_never
@@ -117,16 +116,8 @@ class Reconciler:
                 return None
             after = await self._advance(build, run)
         except Exception as error:  # each kind has its own way to end a look
-            return await self._end(*await self._recorded(build, run), error)
+            return await self._end(*await self._statuses.recorded(build, run), error)
         return after
-
-    async def _recorded(self, build: ImageBuild, run: Run) -> tuple[ImageBuild, Run]:
-        """The build as this look has left it: an error in the middle must not forget the commits it works on."""
-        with suppress(NotYet):
-            build = await self._statuses.reread(build)
-            if build.status.started_at == run.started_at:
-                run = status.run_of(build, run.started)
-        return build, run
 
     async def _end(self, build: ImageBuild, run: Run, error: Exception) -> float | None:
         match error:

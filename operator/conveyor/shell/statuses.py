@@ -5,6 +5,8 @@ object, whatever else changed meanwhile (ADR 8).
 """
 
 import logging
+from contextlib import suppress
+from dataclasses import replace
 
 from conveyor.adapters.cluster import BUILDS, ApiError, Cluster
 from conveyor.api import names
@@ -12,6 +14,7 @@ from conveyor.api.compact import compact_status
 from conveyor.api.errors import NotYet
 from conveyor.api.names import Reason
 from conveyor.api.v1alpha1 import ImageBuild, ImageBuildStatus
+from conveyor.jobs.status import Run
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +35,15 @@ class Statuses:
         if body["metadata"]["generation"] != build.metadata.generation:
             raise NotYet(Reason.PROGRESSING, "the spec has changed", after=0.05)
         return ImageBuild.from_object(body)
+
+    async def recorded(self, build: ImageBuild, run: Run) -> tuple[ImageBuild, Run]:
+        """The build as this look has left it, and the commits of its run: an error must not forget what is worked on."""
+        with suppress(NotYet):
+            build = await self.reread(build)
+            known = build.status
+            if known.started_at == run.started_at:
+                run = replace(run, commit=known.commit or "", remotes=known.remotes)
+        return build, run
 
     async def write(self, build: ImageBuild, new: ImageBuildStatus) -> None:
         """Write status, only if it differs from what is there."""
