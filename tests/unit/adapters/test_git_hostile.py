@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from conveyor.adapters.answers import GitAnswers
 from conveyor.adapters.git_clones import open_local
 from conveyor.adapters.git_files import GitFiles
 from conveyor.adapters.git_tree import GitTree
@@ -15,7 +16,7 @@ from conveyor.adapters.renderer import Renderer
 from conveyor.api.errors import UserError
 from conveyor.config.parse import parse
 from conveyor.config.render import CommitInfo
-from conveyor.plan.facts import PathFilter
+from conveyor.plan.facts import ContextChecksum, PathFilter
 
 ENVIRONMENT = {
     "PATH": os.environ["PATH"],
@@ -180,3 +181,58 @@ def test_more_files_than_anybody_has_are_refused(monkeypatch):
     rows = b"100644 blob " + b"0" * 40 + b"\tf\0"
     with pytest.raises(UserError, match="more than 10 files"):
         GitTree("0" * 40, rows * 11)
+
+
+# --- submodules -------------------------------------------------------------------------------------------------------
+
+
+def with_submodule(work, oid, **files):
+    (work / "ctx/module").mkdir(parents=True, exist_ok=True)
+    commit(work, files)
+    git(work, "update-index", "--add", "--cacheinfo", f"160000,{oid * 40},ctx/module")
+    git(work, "commit", "-q", "-m", "x")
+    return git(work, "rev-parse", "HEAD")
+
+
+async def test_submodules_matter_where_they_are_wanted(work):
+    first = with_submodule(work, "1", **{"ctx/a": "1", "b": "1"})
+    second = with_submodule(work, "2", **{"ctx/a": "2"})
+    repo = await open_local(work)
+    for path_filter in (PathFilter(), PathFilter(base="ctx"), PathFilter(base="ctx/module/x")):
+        with pytest.raises(UserError, match=r"submodules.*ctx/module.*excludePaths") as caught:
+            await repo.tree_checksum(first, path_filter)
+        assert caught.value.reason == "NotSupported"
+        if not path_filter.base.startswith("ctx/"):
+            with pytest.raises(UserError, match="submodules"):
+                await repo.patch(first, second, path_filter, "/app")
+    without = PathFilter(base="ctx", exclude=("module",))
+    assert await repo.tree_checksum(first, without) != await repo.tree_checksum(second, without)
+    patch = await repo.patch(first, second, without, "/app")
+    assert patch.text.startswith("diff --git a/a b/a\n")
+    assert "odule" not in patch.text
+    nothing = await repo.patch(first, second, PathFilter(base="b"), "/b")
+    assert nothing.empty
+
+
+@pytest.mark.parametrize(
+    ("sources", "ignore", "fine"),
+    [
+        ((".",), "", False),
+        (("module",), "", False),
+        (("*",), "", False),
+        ((".",), "module\n", True),
+        (("a",), "", True),
+        ((".",), "*\n!a\n", True),
+    ],
+)
+async def test_submodules_in_a_context_matter_where_they_are_copied(work, sources, ignore, fine):
+    head = with_submodule(work, "1", **{"ctx/a": "1"})
+    answers = GitAnswers(await open_local(work), open_remote=open_local)
+    question = ContextChecksum(
+        repo="own", commit=head, context="ctx", dockerfile="", dockerignore=ignore, sources=sources
+    )
+    if fine:
+        assert len(await answers.answer(question)) == 64
+        return
+    with pytest.raises(UserError, match=r"submodules.*ctx/module.*\.dockerignore"):
+        await answers.answer(question)
