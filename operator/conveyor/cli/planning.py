@@ -38,7 +38,7 @@ async def plan_project(project: Project, storage: Storage, images: tuple[str, ..
         UserError: The config, the repository or a pattern is wrong.
     """
     config = await project.config()
-    async with project.git_answers(config) as git:
+    async with project.git_answers() as git:
 
         async def ask(question: Question) -> Answer:
             if git.handles(question):

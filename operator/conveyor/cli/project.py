@@ -102,7 +102,7 @@ class Project:
         )
 
     @asynccontextmanager
-    async def git_answers(self, config: WerfConfig) -> AsyncIterator[GitAnswers]:
+    async def git_answers(self) -> AsyncIterator[GitAnswers]:
         """Provide answers about the project's repository and the remote ones of the config.
 
         A remote one without a local clone is cloned by git into a directory that is gone afterwards.

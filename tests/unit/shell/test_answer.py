@@ -8,10 +8,11 @@ import pytest
 
 from conveyor.api.errors import NotYet, UserError
 from conveyor.api.names import Reason
-from conveyor.api.v1alpha1 import ImageBuild
+from conveyor.api.v1alpha1 import ImageBuild, RemoteStatus
 from conveyor.config.parse import parse
 from conveyor.plan.facts import Facts
 from conveyor.shell.answer import Answers
+from conveyor.shell.remotes import Remotes, head_facts
 
 COMMIT = "1" * 40
 CONFIG = parse(
@@ -42,3 +43,36 @@ async def test_a_users_mistake_is_told_as_such_and_before_an_outage():
     with pytest.raises(UserError, match="git submodules") as caught:
         await Answers().plan(session, CONFIG, Facts(commit=COMMIT), (), "run")
     assert caught.value.reason == Reason.NOT_SUPPORTED
+
+
+class Library:
+    """Another repository; what its branch stands for now is not to be asked."""
+
+    def __init__(self):
+        self.commits = set()
+
+    async def tree_checksum(self, commit, path_filter, narrow=()):
+        self.commits.add(commit)
+        return "c" * 64
+
+
+async def test_recorded_commits_of_other_repositories_are_planned_with():
+    url = "https://h/lib"
+    made = parse(
+        "project: p\nconfigVersion: 1\n---\nimage: a\nfrom: x:1\n"
+        f"git: [{{url: '{url}', to: /a, branch: main}}]\n"
+    )
+    library = Library()
+
+    async def open_git(_url, _secret):
+        return library
+
+    session = SimpleNamespace(build=BUILD, git=None, remotes=Remotes(BUILD, open_git))
+    known = (RemoteStatus(url=url, branch="main", commit=COMMIT),)
+    facts = Facts(commit="", answers=head_facts(known))
+    answers = Answers()
+    for _ in range(2):
+        planned = await answers.plan(session, made, facts, (), "run")
+        (archive,) = planned.image("a").stages[-1].work.archives
+        assert archive.commit == COMMIT
+    assert library.commits == {COMMIT}

@@ -56,7 +56,9 @@ def session():
     spec = SimpleNamespace(
         repo="registry.example.com/x", source=source, compatibility=Compatibility()
     )
-    return SimpleNamespace(build=SimpleNamespace(spec=spec), git=Git(), storage=Storage())
+    remotes = SimpleNamespace(open=None)
+    build = SimpleNamespace(spec=spec)
+    return SimpleNamespace(build=build, git=Git(), remotes=remotes, storage=Storage())
 
 
 @pytest.fixture
