@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from werf_history import make_repository
-
-from conveyor.cli.plan import plan_command
+from werf_replay import base_env
 
 MAX_ROUNDS = 20
 URL = re.compile(r"\burl: (\S+)")
@@ -74,7 +73,7 @@ class CliReplay:
     def _call(self, run: Mapping[str, Any], *more: str) -> tuple[int, str, str]:
         commit = self.vector["commits"][run["commit"]]["sha"]
         args = ["plan", "--git", str(self.repo), "--commit", commit, "--json"]
-        args += ["--stages", str(self.storage), *more, *_flags(run)]
+        args += ["--stages", str(self.storage), *more, *run["args"].get("flags", [])]
         if self.vector.get("dir"):
             args += ["--dir", self.vector["dir"]]
         for url, path in self.remotes.items():
@@ -102,7 +101,8 @@ class CliReplay:
             return None
         about = self.vector["base_images"][question["reference"]]
         ids = dict(re.findall(r"(image id|manifest) (sha256:\w+)", about))
-        return {"id": ids["image id"], "digest": ids["manifest"]}
+        config = {"Env": base_env(about)}
+        return {"id": ids["image id"], "digest": ids["manifest"], "config": config}
 
     def _lose_unstored(self, plan: dict[str, Any], run: Mapping[str, Any]) -> None:
         failed = set(run.get("unstored", ()))
@@ -151,13 +151,6 @@ def _imports(stage: Mapping[str, Any], labels: Mapping[str, str]) -> dict[str, d
             question = item["question"]
             found[json.dumps(question)] = {"question": question, "answer": answer}
     return found
-
-
-def _flags(run: Mapping[str, Any]) -> list[str]:
-    """The run's flags that there are; without --virtual-merge labels differ, digests do not."""
-    known = {option for param in plan_command.params for option in param.opts}
-    flags = run["args"].get("flags", [])
-    return [flag for flag in flags if flag != "--virtual-merge" or flag in known]
 
 
 def _urls(vector: Mapping[str, Any]) -> set[str]:

@@ -159,7 +159,7 @@ class Replay:
                 ids = dict(re.findall(r"(image id|manifest) (sha256:\w+)", about))
                 digest = ids.get("manifest", f"sha256:{'0' * 64}")
                 return BaseImage(
-                    digest=digest, config={"Env": _env(about)}, id=ids.get("image id", "")
+                    digest=digest, config={"Env": base_env(about)}, id=ids.get("image id", "")
                 )
             case _:
                 return await git.answer(question)
@@ -189,7 +189,7 @@ def history(directory: Path, *changes: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": "own", "commits": told, "base_images": {}, "runs": runs}
 
 
-def _env(about: str) -> list[str]:
+def base_env(about: str) -> list[str]:
     """Return the environment that a vector's text about a base image tells."""
     found = re.search(r"Env (.+?);", about)
     path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

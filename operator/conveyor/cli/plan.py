@@ -92,6 +92,11 @@ class _Asked:
     "It is not asked.",
 )
 @click.option(
+    "--virtual-merge",
+    is_flag=True,
+    help="The commit stands for a merge that is only proposed, as with werf's option of that name.",
+)
+@click.option(
     "--stages",
     type=_FILE,
     help="Storage file: the stages that count as stored, and answers to open questions. "
@@ -129,6 +134,7 @@ def plan_command(**given: Any) -> None:
             platforms=tuple(name for text in given["platforms"] for name in text.split(",")),
             remotes=_remotes(given["remotes"]),
             repo=given["repo"],
+            virtual_merge=given["virtual_merge"],
         ),
         images=tuple("" if name == "~" else name for name in given["images"]),
         stages=given["stages"],

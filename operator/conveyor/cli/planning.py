@@ -4,6 +4,7 @@ In: an open project, what is stored. Out: `BuildPlan`; what neither git nor the 
 that wait for it.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from conveyor.adapters.asking import plan_by_asking
@@ -11,10 +12,14 @@ from conveyor.api.errors import UserError
 from conveyor.cli.project import Project
 from conveyor.cli.storage_file import Storage
 from conveyor.config.image_selection import select_images
+from conveyor.config.model import WerfConfig
+from conveyor.config.no_effect import without_effect
 from conveyor.config.scope import check_scope
+from conveyor.plan.buildable import check_buildable
 from conveyor.plan.facts import Answer, Facts, Question
 from conveyor.plan.model import BuildPlan
 from conveyor.plan.planner import plan
+from conveyor.plan.staged import staged_version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,14 +56,26 @@ async def plan_project(project: Project, storage: Storage, images: tuple[str, ..
             Facts(
                 commit=project.commit,
                 repo=project.options.repo,
+                staged_version=staged_version(project.options.env),
+                virtual_merge=project.options.virtual_merge,
                 stages=storage.by_digest(),
                 # What is known already need not be asked for, and may be about something not stored yet.
                 answers=storage.known(),
             ),
             ask,
         )
-    try:
-        check_scope(config)
-    except UserError as error:
-        return Planned(commit=project.commit, plan=found, warnings=tuple(str(error).splitlines()))
-    return Planned(commit=project.commit, plan=found)
+    return Planned(commit=project.commit, plan=found, warnings=tuple(_warnings(config, found)))
+
+
+def _warnings(config: WerfConfig, found: BuildPlan) -> Iterator[str]:
+    """Yield what the operator would say instead of building, and what is written in vain."""
+    checks: tuple[Callable[[], None], ...] = (
+        lambda: check_scope(config),
+        lambda: check_buildable(found),
+    )
+    for check in checks:
+        try:
+            check()
+        except UserError as error:
+            yield from error.message.splitlines()
+    yield from without_effect(config, {name for names in found.sets for name in names})

@@ -37,6 +37,7 @@ class ProjectOptions:
         environment: What `.Env` is in templates.
         platforms: Replace those of every image; () leaves them.
         remotes: Local clone by URL of a remote repository.
+        virtual_merge: The commit stands for a merge that is only proposed.
         repo: Name of the stages repository, part of the references that `dependencies` hand over; "" for none.
     """
 
@@ -49,6 +50,7 @@ class ProjectOptions:
     platforms: tuple[str, ...] = ()
     remotes: Mapping[str, Path] = field(default_factory=dict)
     repo: str = ""
+    virtual_merge: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

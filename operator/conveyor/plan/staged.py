@@ -15,8 +15,8 @@ from conveyor.config.dockerfile_model import INVALID, NOT_SUPPORTED
 from conveyor.config.model import DockerfileImage, WerfConfig
 from conveyor.plan.chain import Chain
 from conveyor.plan.dockerfile_source import Progress, Source, check_reference, read_source
-from conveyor.plan.facts import BaseImage, BaseImageInfo, ImageReference, StoredImage
-from conveyor.plan.inquiry import Waiting
+from conveyor.plan.facts import BaseImage, BaseImageInfo, ImageReference, Question, StoredImage
+from conveyor.plan.inquiry import Unknowable, Waiting
 from conveyor.plan.model import Base, ExternalBase, ImageBase, PlannedImage, ScratchBase
 from conveyor.plan.staged_stages import VERSION_VARIABLE, BlockStages, ReferenceUnknownError
 from conveyor.plan.staged_words import StagedWords
@@ -67,6 +67,8 @@ class _Blocks:
     around: Chain
     planned: dict[int, PlannedImage] = field(default_factory=dict)
     envs: dict[int, dict[str, str]] = field(default_factory=dict)
+    # Blocks of whose base's environment nobody can tell; they are planned as on an empty one, and Unknown.
+    unknown: dict[int, Question] = field(default_factory=dict)
 
     def rows(self) -> list[PlannedImage]:
         """Plan the needed blocks in the order of the file; each may only refer to earlier ones."""
@@ -126,6 +128,7 @@ class _Blocks:
             base=self._base_block(block),
             base_reference=self.words.base(block),
             reference=self._reference,
+            question=self.unknown.get(block.index),
             chain=own,
         ).walk(instructions)
         target = block is self.source.target
@@ -142,10 +145,17 @@ class _Blocks:
     def _base_env(self, block: Block, base: Base) -> dict[str, str]:
         found = self._base_block(block)
         if found is not None:
+            if found.index in self.unknown:
+                self.unknown[block.index] = self.unknown[found.index]
             return self.envs[found.index]
         if isinstance(base, ScratchBase):
             return {}
-        entries = self.around.inquiry.need(self._base_question(block), BaseImage).config.get("Env")
+        try:
+            known = self.around.inquiry.need(self._base_question(block), BaseImage)
+        except Unknowable as unknowable:
+            self.unknown[block.index] = unknowable.question
+            return {}
+        entries = known.config.get("Env")
         pairs = (
             (str(e).partition("=") for e in entries) if isinstance(entries, list | tuple) else ()
         )

@@ -16,7 +16,7 @@ from conveyor.plan.chain import Chain
 from conveyor.plan.digest import hashed
 from conveyor.plan.dockerfile_digest import ContextFiles, missing_sources
 from conveyor.plan.dockerfile_source import OWN, Source
-from conveyor.plan.facts import ContextHash, ImageReference
+from conveyor.plan.facts import ContextHash, ImageReference, Question
 from conveyor.plan.model import Component, StageWork
 from conveyor.plan.staged_digest import (
     copy_components,
@@ -46,6 +46,7 @@ class BlockStages:
         base: The block it starts from, None for an image from outside or scratch.
         base_reference: What FROM says, variables replaced.
         reference: Returns `repo:tag` of another block's last stage, or raises ReferenceUnknownError.
+        question: What instructions wait for because it says which environment they have; None when that is known.
         chain: Takes the stages.
     """
 
@@ -55,6 +56,7 @@ class BlockStages:
     base: Block | None
     base_reference: str
     reference: Callable[[Block], str]
+    question: Question | None = None
     chain: Chain
 
     def walk(self, instructions: tuple[StagedInstruction, ...]) -> None:
@@ -70,6 +72,7 @@ class BlockStages:
             outside = "" if self.base else self.base_reference
             self._add("FROM", 1, self.block.line, lambda: from_components(outside, version))
             first = 2
+        self.chain.question = self.chain.question or self.question
         self._ask(instructions)
         for number, staged in enumerate(instructions, first):
             self._instruction(number, staged)

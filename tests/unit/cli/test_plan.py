@@ -309,3 +309,43 @@ def test_a_reference_may_be_told_when_there_is_no_repository(repo, conveyor, tmp
     wrong = conveyor("plan", "--stages", str(storage))
     assert wrong.code == 2
     assert "answers[0].answer.reference: has to be REPOSITORY:TAG" in wrong.err
+
+
+STAGED = META + "image: app\ndockerfile: Dockerfile\nstaged: true\n"
+
+
+def test_instructions_of_a_staged_dockerfile_wait_for_the_environment_of_their_base(
+    repo, conveyor, monkeypatch
+):
+    monkeypatch.setenv("WERF_STAGED_DOCKERFILE_VERSION", "v2")
+    text = "FROM debian:12 AS base\nRUN a\nFROM base\nENV B=$A\n"
+    repo.commit({"werf.yaml": STAGED, "Dockerfile": text})
+    result = conveyor("plan", "--json")
+    assert result.states("app/stage/base") == {"FROM1": "ToBuild", "RUN2": "Unknown"}
+    assert set(result.states("app").values()) == {"Unknown"}
+    question = {"kind": "BaseImageInfo", "reference": "debian:12", "platform": "linux/amd64"}
+    assert question in result.json["questions"]
+    assert "stages of a staged Dockerfile are not supported" in result.err
+
+
+def test_a_version_of_staged_dockerfiles_that_there_is_not(repo, conveyor, monkeypatch):
+    monkeypatch.setenv("WERF_STAGED_DOCKERFILE_VERSION", "v3")
+    repo.commit({"werf.yaml": STAGED, "Dockerfile": "FROM scratch\nENV A=b\n"})
+    result = conveyor("plan")
+    assert result.code == 2
+    assert "WERF_STAGED_DOCKERFILE_VERSION=v3 is unknown" in result.err
+
+
+def test_what_is_written_in_vain_is_a_warning(repo, conveyor):
+    config = META + "image: app\nfrom: scratch\ndisableGitAfterPatch: true\ndocker: {CMD: x}\n"
+    repo.commit({"werf.yaml": config})
+    result = conveyor("plan")
+    assert result.code == 0
+    assert result.err.startswith('Warning: werf.yaml:4: image "app": `disableGitAfterPatch` takes')
+
+
+def test_a_virtual_merge_needs_a_merge(repo, conveyor):
+    repo.commit({"werf.yaml": APP, "src/a": "1"})
+    result = conveyor("plan", "--virtual-merge")
+    assert result.code == 2
+    assert "parents" in result.err
