@@ -118,7 +118,7 @@ def test_the_operator_and_the_stage_hear_of_a_bad_key(tmp_path: Path, shared: Pa
     bad = secret(tmp_path, "bad", passphrase="words and words")  # noqa: S106
     (tmp_path / "io").mkdir()
     ssh = {"keys": [bad], "socket": f"{shared}/sock", "knownHosts": f"{shared}/known_hosts"}
-    task = {"version": 1, "repo": "host:5000/a", "runs": 1, "ssh": ssh}
+    task = {"version": 2, "repo": "host:5000/a", "runs": 1, "ssh": ssh}
     environment = {
         "CONVEYOR_COURIER": json.dumps(task),
         "CONVEYOR_TERMINATION_LOG": str(tmp_path / "log"),
