@@ -158,7 +158,7 @@ def test_env_without_permission_fails_even_if_set() -> None:
         ('{{ define "r" }}{{ template "r" . }}{{ end }}{{ template "r" . }}', "includes itself"),
         (
             "{{ range until 1000 }}{{ range until 1000 }}{{ range until 9 }}{{ end }}{{ end }}{{ end }}",
-            "budget",
+            "go through more than 1000000 iterations",
         ),
         ("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", "nesting limit"),
     ],
@@ -183,7 +183,10 @@ def test_a_missing_config_and_the_other_name() -> None:
 
 
 def test_a_config_that_is_too_large() -> None:
-    assert "4000000 are allowed" in _refused("x" * 4_000_001)
+    assert "4000000 are allowed in one config" in _refused("x" * 4_000_001)
+    assert "1000000 are allowed with templates in it" in _refused("{{ 1 }}" + "x" * 1_000_000)
+    message = _refused("{{ 1 }}", {".werf/a.tmpl": "x" * 1_000_001})
+    assert message.startswith(".werf/a.tmpl: has 1000001 characters")
 
 
 @pytest.mark.parametrize(
