@@ -9,7 +9,7 @@ from collections.abc import Coroutine, Mapping
 from typing import Any, Final, TypeVar
 
 from conveyor.adapters.git_repo import GitRepo
-from conveyor.config.glob import matches
+from conveyor.config.globs import matches
 from conveyor.config.paths import clean
 from conveyor.config.raw import shorten
 
@@ -59,7 +59,8 @@ class GitFiles:
         """See `Files`.
 
         Raises:
-            ValueError: A malformed pattern; more files than `MAX_GLOB`, more text than `MAX_TEXT`.
+            UserError: The pattern is malformed.
+            ValueError: More files than `MAX_GLOB`, more text than `MAX_TEXT`.
         """
         cleaned = _relative(pattern)
         found = sorted(path for path in self._paths if matches(cleaned, path))

@@ -8,8 +8,16 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from conveyor.config.globs import problem_of
 from conveyor.config.model import GitMapping, GitRemote
-from conveyor.config.paths import TOO_LONG, clean, is_absolute, is_too_long, stays_inside
+from conveyor.config.paths import (
+    TOO_LONG,
+    clean,
+    climbs_out,
+    is_absolute,
+    is_too_long,
+    stays_inside,
+)
 from conveyor.config.raw import Section, shorten
 from conveyor.config.yaml import Mapping
 
@@ -46,6 +54,8 @@ def paths_of(section: Section, *, add: str, to: str) -> Paths:
         elif not is_absolute(path):
             said = f"is {shorten(path)}" if path else "is missing"
             section.error(f"`{key}` {said}; write an absolute path such as `/app`", key=key)
+        elif climbs_out(path):
+            section.error(f"`{key}` is {shorten(path)}, which leads above the root", key=key)
     return Paths(
         add=clean(add),
         to=clean(to),
@@ -70,6 +80,8 @@ def _checked(section: Section, key: str) -> tuple[str, ...]:
                 f"`{key}` has {shorten(path)}; write paths relative to `add`, without a leading / and ..",
                 key=key,
             )
+        elif problem := problem_of(path):
+            section.error(f"`{key}`: {problem}", key=key)
     return paths
 
 
@@ -140,7 +152,7 @@ def _password(section: Section, url: str) -> str:
 
 
 def _stage_dependencies(section: Section) -> dict[str, tuple[str, ...]]:
-    inner = section.section("stageDependencies")
+    inner = section.section("stageDependencies", example="setup: [package.json]")
     if inner is None:
         return {}
     inner.only(*_PATCHED_STAGES)

@@ -23,6 +23,11 @@ _REFERENCE: Final = re.compile(
 )
 
 
+def is_reference(reference: str) -> bool:
+    """Whether the text is an image reference at all."""
+    return len(reference) <= _LONGEST_REFERENCE and _REFERENCE.match(reference) is not None
+
+
 def has_tag_or_digest(reference: str) -> bool:
     """Whether the text is an image reference that names a tag or a digest (werf: raw_import.go)."""
     if len(reference) > _LONGEST_REFERENCE:

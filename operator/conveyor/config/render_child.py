@@ -23,6 +23,8 @@ RECURSION: Final = 3000
 _GRACE_SECONDS: Final = 1
 # What is needed to say so when memory ran out.
 _LAST_BYTES: Final = 32 * 1024 * 1024
+_RESERVED_BYTES: Final = 1024 * 1024
+_reserve: list[bytes] = []
 _LIMITS: Final = {signal.SIGXCPU: "cpu", signal.SIGALRM: "wall"}
 
 
@@ -72,6 +74,7 @@ class OutOfTime(BaseException):
 
 def limit(*, memory: int, cpu_seconds: int, wall_seconds: float) -> None:
     """Limit this process for good: bytes of address space, time, no files, no core dump."""
+    _reserve.append(bytes(_RESERVED_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     for number in _LIMITS:
@@ -83,6 +86,8 @@ def limit(*, memory: int, cpu_seconds: int, wall_seconds: float) -> None:
 
 def _last_words() -> None:
     """Make room for the result: the work is done, nothing may interrupt it any more."""
+    # First, because the rest needs a little memory itself.
+    _reserve.clear()
     signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGXCPU, signal.SIG_IGN)
     _, most = resource.getrlimit(resource.RLIMIT_AS)

@@ -144,7 +144,7 @@ def test_env_without_permission_fails_even_if_set() -> None:
         ('{{ required "need it" .x }}', "werf.yaml:1: function 'required' failed: need it"),
         ('{{ required "need it" "" }}', "need it"),
         ('{{ .Files.Get "nope" }}', 'the file "nope" is not in the commit'),
-        ('{{ .Files.Glob "{a" }}', "without its"),
+        ('{{ .Files.Glob "{a" }}', "a '{' is not closed"),
         ('\n{{ include "bad.tmpl" . }}', ".werf/bad.tmpl:2: "),
         ('{{ fromYaml "- a" }}', "fromYaml reads a mapping"),
         ('{{ fromYaml "a: [" }}', "line 2: not valid YAML"),
