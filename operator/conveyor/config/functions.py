@@ -135,7 +135,8 @@ class _Env:
             return defaults[0]
         if value is None:
             raise ValueError(
-                f"the environment variable {shorten(variable)} is not set and has no default"
+                f"the environment variable {shorten(variable)} is not set and has no default;"
+                f' set it, or give a default: {{{{ env "{variable[:80]}" "…" }}}}'
             )
         return value
 

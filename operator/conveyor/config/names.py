@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from conveyor.config.raw import near
+from conveyor.config.near import near
 
 NAMELESS: Final = ""
 

@@ -4,40 +4,22 @@ In: a `Mapping` node. Out: Python values in the way werf's field types read them
 The reading functions return the empty value for what is absent or wrong; what was wrong is in the report.
 """
 
-import difflib
 from collections.abc import Iterable
 from typing import Final
 
 from conveyor.config.model import SourceLine
+from conveyor.config.near import near
 from conveyor.config.report import Report
 from conveyor.config.scalars import go_text
 from conveyor.config.yaml import Entry, Mapping, Node, Scalar, Sequence
 
 _LONGEST_QUOTE: Final = 80
-MAX_COMPARED: Final = 500
-_AS_LIKELY: Final = 0.05
 
 
 def shorten(text: str) -> str:
     """Quote a piece of the user's text for a message: one line, not too long."""
     cut = text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "…"
     return '"' + cut.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
-
-
-def near(name: str, names: Iterable[str]) -> str:
-    """Return `; did you mean …?` for a name that looks like one of the names, else ""."""
-    if len(name) > _LONGEST_QUOTE:
-        return ""
-    lowered = {known.lower(): known for known in sorted(set(names))[:MAX_COMPARED]}
-    close = difflib.get_close_matches(name.lower(), lowered, n=3, cutoff=0.6)
-    likeness = {match: _likeness(name.lower(), match) for match in close}
-    # The runners-up are worth a word only when they are as likely.
-    best = [match for match in close if likeness[match] > likeness[close[0]] - _AS_LIKELY]
-    return f"; did you mean {' or '.join(f'`{lowered[match]}`' for match in best)}?" if best else ""
-
-
-def _likeness(one: str, other: str) -> float:
-    return difflib.SequenceMatcher(None, other, one).ratio()
 
 
 class Section:

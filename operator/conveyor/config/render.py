@@ -7,7 +7,7 @@ Source: werf pkg/config/parser.go renderWerfConfigYaml.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +17,7 @@ from conveyor.config.giterminism import FILE as POLICY_FILE
 from conveyor.config.giterminism import parse_policy
 from conveyor.config.raw import shorten
 from conveyor.config.report import INVALID
+from conveyor.config.template_hints import hint_for
 from conveyor.config.template_place import cause_of, place_of
 
 if TYPE_CHECKING:
@@ -33,6 +34,10 @@ MAX_TEMPLATE: Final = 1_000_000
 MAX_MESSAGE: Final = 2000
 
 _MAIN: Final = "werfConfig"
+_DEFINED: Final = re.compile(r"\{\{-?\s*(?:define|block)\s+\"([^\"]+)\"")
+_RENDERED_LINES: Final = (
+    "line numbers are those of the rendered text, which `conveyor render` prints"
+)
 _TOO_DEEP: Final = (
     "templates or values are nested too deeply; is there a template that includes itself?"
 )
@@ -115,6 +120,13 @@ def render(  # noqa: PLR0913 - what the outside is to templates
     outside = Outside(env=env, policy=policy, now=commit.date if now is None else now)
     data = {"Files": _TemplateFiles(files), "Env": environment, "Commit": _commit_data(commit)}
     return _Templates(path, text, files).execute(outside, data, stops)
+
+
+def told_of_rendered(error: UserError, source: str) -> UserError:
+    """Return an error about a rendered config that says which lines are meant, if they are not the file's own."""
+    if not needs_rendering(source):
+        return error
+    return UserError(error.reason, f"{error.message}\n{_RENDERED_LINES}")
 
 
 def read_config(files: Files, config_path: str = DEFAULT_PATH) -> tuple[str, str]:
@@ -225,7 +237,7 @@ class _Templates:
         return f"{TEMPLATES_DIR}/{name}" if name in self._sources else name
 
     def _explained(self, error: BaseException, environment: "Environment") -> UserError:
-        message = self._located(error, environment)
+        message = self._hinted(self._located(error, environment), environment.functions)
         if "template-depth budget" in message or cause_of(error, RecursionError):
             message = f"{self._where(error)}: {_TOO_DEEP}"
         elif budget := _BUDGET.search(message):
@@ -233,6 +245,13 @@ class _Templates:
         if len(message) > MAX_MESSAGE:
             message = message[:MAX_MESSAGE] + "…"
         return UserError(INVALID, message)
+
+    def _hinted(self, message: str, functions: Iterable[str]) -> str:
+        return message + hint_for(message, functions=functions, templates=self._names())
+
+    def _names(self) -> frozenset[str]:
+        defined = (name for source in self._sources.values() for name in _DEFINED.findall(source))
+        return frozenset(self._sources) - {_MAIN} | frozenset(defined)
 
     def _located(self, error: BaseException, environment: "Environment") -> str:
         from gotpl import TemplateSyntaxError  # noqa: PLC0415

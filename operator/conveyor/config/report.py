@@ -14,6 +14,8 @@ MAX_SHOWN: Final = 10
 # Where reading stops: looking for near names costs time, and nobody reads so many mistakes.
 MAX_COLLECTED: Final = 50
 MAX_MESSAGE: Final = 600
+_NO_VALUE: Final = "<no value>"
+_NO_VALUE_HINT: Final = f"; {_NO_VALUE} is what a template prints for a key that is missing"
 
 INVALID: Final = Reason.INVALID_WERF_CONFIG
 NOT_SUPPORTED: Final = Reason.NOT_SUPPORTED
@@ -47,7 +49,8 @@ class Report:
 
     def error(self, line: int, message: str) -> None:
         """Note a mistake; the 50th is raised at once together with the others."""
-        self.invalid.append(Problem(line=line, message=_one_line(message)))
+        hint = _NO_VALUE_HINT if _NO_VALUE in message else ""
+        self.invalid.append(Problem(line=line, message=_one_line(message) + hint))
         if len(self.invalid) >= MAX_COLLECTED:
             self.raise_invalid()
 

@@ -26,6 +26,7 @@ from yaml.events import (
 )
 
 from conveyor.config.scalars import Value, resolve
+from conveyor.config.yaml_advice import advice_for
 
 MAX_DEPTH: Final = 64
 MAX_NODES: Final = 500_000
@@ -39,24 +40,6 @@ _TAGS: Final = frozenset(
 _BAD_CHARACTER: Final = re.compile(
     "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 )
-_INDENT: Final = "a line does not fit the indentation of the lines before it"
-# Parts of the parser's messages and what is to be done about them.
-_ADVICE: Final = {
-    "mapping values are not allowed": "a text with `: ` in it has to be quoted, and a line must not"
-    " be indented deeper than its neighbours",
-    "could not find expected ':'": "a key has to be followed by `: `, a text of several lines to be"
-    " indented, and only a line `---` separates sections",
-    "scanning an alias": "a text that starts with * has to be quoted",
-    "scanning an anchor": "a text that starts with & has to be quoted",
-    "tab character": "tabs cannot indent; write blanks",
-    "quoted scalar": "a quote is left open",
-    "flow sequence": "a `[` is left open, or a comma is missing",
-    "flow mapping": "a `{` is left open, or a comma is missing",
-    "expected <document start>": "a line that starts with % has no place here",
-    "expected <block end>": _INDENT,
-    "did not find expected key": _INDENT,
-    "did not find expected '-' indicator": _INDENT,
-}
 
 
 class YamlError(Exception):
@@ -158,16 +141,7 @@ def _marked(error: pyyaml.MarkedYAMLError, first_line: int, text: str) -> tuple[
     lines = [int(mark.line) + first_line for mark in marks] or [first_line]
     said = ", ".join(part for part in (error.context, error.problem) if part)
     begun = f" (it starts in line {lines[-1]})" if lines[-1] < lines[0] else ""
-    return lines[0], f"not valid YAML: {said}{begun}{_advice(said, marks, text)}"
-
-
-def _advice(said: str, marks: list[pyyaml.Mark], text: str) -> str:
-    if "cannot start any token" in said and marks:
-        character = text.split("\n")[marks[0].line][marks[0].column]
-        if character == "\t":
-            return f"; {_ADVICE['tab character']}"
-        return f"; a text that starts with {character} has to be quoted"
-    return next((f"; {advice}" for part, advice in _ADVICE.items() if part in said), "")
+    return lines[0], f"not valid YAML: {said}{begun}{advice_for(said, marks, text)}"
 
 
 class _Builder:

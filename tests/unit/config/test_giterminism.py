@@ -77,7 +77,10 @@ def test_violations_name_the_key_to_add() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("config: {}", "werf-giterminism.yaml:1: `giterminismConfigVersion` has to be 1"),
+        (
+            "config: {}",
+            "werf-giterminism.yaml:1: `giterminismConfigVersion` has to be there and to be 1",
+        ),
         ("- a", "werf-giterminism.yaml:1: the file has to be a mapping"),
         ("a: [", "not valid YAML"),
         (

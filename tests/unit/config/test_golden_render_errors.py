@@ -15,7 +15,7 @@ from conveyor.api.errors import UserError
 from conveyor.config.files import MemoryFiles
 from conveyor.config.giterminism import FILE, check_policy, parse_policy
 from conveyor.config.parse import parse
-from conveyor.config.render import CommitInfo, render
+from conveyor.config.render import CommitInfo, render, told_of_rendered
 
 GOLDEN = sorted((Path(__file__).parents[2] / "golden" / "render").glob("*.txt"))
 SEPARATOR = "### error\n"
@@ -25,7 +25,11 @@ COMMIT = CommitInfo(hash="ab" * 20, date=1_600_000_000)
 def _load(files: dict[str, str], env: dict[str, str]) -> None:
     memory = MemoryFiles(files)
     text = render(memory, env=env, environment="", commit=COMMIT)
-    check_policy(parse(text), parse_policy(memory.get(FILE)))
+    policy = parse_policy(memory.get(FILE))
+    try:
+        check_policy(parse(text), policy)
+    except UserError as error:
+        raise told_of_rendered(error, files["werf.yaml"]) from None
 
 
 def test_there_are_enough() -> None:
