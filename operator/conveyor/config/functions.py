@@ -21,6 +21,7 @@ from gotpl import (
 )
 from gotpl.funcs.sprig import text_func_map
 from gotpl.runtime.gofmt import sprintf
+from gotpl.runtime.results import unwrap_function_result
 from gotpl.runtime.values import INVALID, UNTYPED_NIL
 
 from conveyor.config import template_time
@@ -83,12 +84,23 @@ def function_table(outside: Outside) -> dict[str, Function]:
         table.pop(name, None)
     table |= {name: partial(_refuse_random, name) for name in _RANDOM}
     table |= template_time.returning_times(table)
+    table |= {name: _found(table[name]) for name in ("regexFindAll", "mustRegexFindAll")}
     table |= {"print": _print, "printf": _printf, "println": _println}
     table |= {"required": _required, "fromYaml": from_yaml, "toYaml": to_yaml}
     table["env"] = _Env(outside).get
     table["include"] = ContextFunction(sync=_include, capabilities=_RENDERS)
     table["tpl"] = ContextFunction(sync=_tpl, capabilities=_RENDERS)
     return table | _debug_functions(table)
+
+
+def _found(function: Function) -> Function:
+    """No match is an empty list, as it is to Go's len and print; the engine makes it a missing value."""
+
+    def find_all(pattern: str, text: str, count: int) -> object:
+        found = unwrap_function_result(function(pattern, text, count))
+        return [] if found is None else found
+
+    return find_all
 
 
 def _debug_functions(table: Mapping[str, Function]) -> dict[str, Function]:

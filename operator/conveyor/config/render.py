@@ -17,7 +17,7 @@ from conveyor.config.giterminism import FILE as POLICY_FILE
 from conveyor.config.giterminism import parse_policy
 from conveyor.config.raw import shorten
 from conveyor.config.report import INVALID
-from conveyor.config.template_hints import hint_for
+from conveyor.config.template_hints import hint_for, in_words
 from conveyor.config.template_place import cause_of, place_of
 
 if TYPE_CHECKING:
@@ -247,7 +247,8 @@ class _Templates:
         return UserError(INVALID, message)
 
     def _hinted(self, message: str, functions: Iterable[str]) -> str:
-        return message + hint_for(message, functions=functions, templates=self._names())
+        said = in_words(message)
+        return said + hint_for(said, functions=functions, templates=self._names())
 
     def _names(self) -> frozenset[str]:
         defined = (name for source in self._sources.values() for name in _DEFINED.findall(source))

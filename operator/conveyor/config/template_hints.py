@@ -13,6 +13,7 @@ _UNKNOWN_FUNCTION: Final = re.compile(r"function '([^'\n]+)' not defined")
 _UNKNOWN_TEMPLATE: Final = re.compile(
     r"there is no template \"([^\"\n]+)\"|template '([^'\n]+)' is not defined"
 )
+_MISSING: Final = re.compile(r"(?:a )?value of type (?:_InvalidValue|_UntypedNil|NoneType)")
 _HINTS: Final = {
     "unexpected EOF": "an if, range, with, define or block has no {{ end }}",
     "unexpected end": "there is no if, range, with, define or block that could end here",
@@ -26,6 +27,11 @@ _HINTS: Final = {
     "is not allowed; add it": "",
     "attribute '": "the value has no such field; only mappings have fields",
 }
+
+
+def in_words(message: str) -> str:
+    """Return the message without names of the engine's own types."""
+    return _MISSING.sub("a missing value", message)
 
 
 def hint_for(message: str, *, functions: Iterable[str], templates: Iterable[str]) -> str:

@@ -98,6 +98,16 @@ def test_missing_key_and_nil_like_go() -> None:
     assert _render('{{ print 1 2 "a" 3 }}') == "1 2a3"
 
 
+def test_no_match_of_a_regular_expression_is_an_empty_list() -> None:
+    template = '{{ $a := regexFindAll "x" "y" -1 }}{{ $b := mustRegexFindAll "x" "y" -1 }}{{ $a }}{{ len $b }}'
+    assert _render(template) == "[]0"
+    assert _render('{{ regexFindAll "[a-c]" "abx" -1 }}') == "[a b]"
+
+
+def test_a_pipe_at_the_end_is_no_mistake_as_in_go() -> None:
+    assert _render('{{ "a" | }}{{ .nope | }}') == "a<no value>"
+
+
 @pytest.mark.parametrize(
     ("template", "env", "wanted"),
     [
@@ -148,6 +158,7 @@ def test_env_without_permission_fails_even_if_set() -> None:
         ('\n{{ include "bad.tmpl" . }}', ".werf/bad.tmpl:2: "),
         ('{{ fromYaml "- a" }}', "fromYaml reads a mapping"),
         ('{{ fromYaml "a: [" }}', "line 2: not valid YAML"),
+        ("{{ len .nope }}", "function 'len' failed: a missing value has no length"),
         ('{{ getHostByName "example.org" }}', "must not depend on name resolution"),
         ('{{ expandenv "$HOME" }}', "'expandenv' not defined"),
         ("{{ .Env.x }}", "not allowed"),
