@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from conveyor.api.errors import UserError
+from conveyor.config.dockerignore import Dockerignore
 from conveyor.config.files import MemoryFiles
 from conveyor.config.giterminism import FILE, check_policy, parse_policy
 from conveyor.config.parse import parse
@@ -26,6 +27,7 @@ def _load(files: dict[str, str], env: dict[str, str]) -> None:
     memory = MemoryFiles(files)
     text = render(memory, env=env, environment="", commit=COMMIT)
     policy = parse_policy(memory.get(FILE))
+    Dockerignore.parse(files.get(".dockerignore", ""))
     try:
         check_policy(parse(text), policy)
     except UserError as error:
