@@ -72,15 +72,6 @@ def matches(pattern: str, path: str) -> bool:
     return any(glob.matches(names) for glob in compile_glob(pattern))
 
 
-def problem_of(pattern: str) -> str:
-    """Say what is wrong with a pattern, "" for nothing."""
-    try:
-        compile_glob(pattern)
-    except UserError as error:
-        return error.message
-    return ""
-
-
 def _compile(text: str, pattern: str) -> Glob:
     parts = tuple(part for part in text.split("/") if part)
     segments = tuple(_compile_segment(part, pattern) for part in parts)

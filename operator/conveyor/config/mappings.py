@@ -8,7 +8,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from conveyor.config.globs import problem_of
+from conveyor.api.errors import UserError
+from conveyor.config.globs import compile_glob
 from conveyor.config.model import GitMapping, GitRemote
 from conveyor.config.paths import (
     TOO_LONG,
@@ -21,6 +22,7 @@ from conveyor.config.paths import (
 from conveyor.config.raw import Section, shorten
 from conveyor.config.yaml import Mapping
 
+MAX_GLOBS: Final = 50_000
 EXPORT_KEYS: Final = ("add", "to", "includePaths", "excludePaths", "owner", "group")
 _REMOTE_KEYS: Final = ("branch", "tag", "commit")
 _PASSWORDS: Final = ("env", "src", "value")
@@ -80,9 +82,22 @@ def _checked(section: Section, key: str) -> tuple[str, ...]:
                 f"`{key}` has {shorten(path)}; write paths relative to `add`, without a leading / and ..",
                 key=key,
             )
-        elif problem := problem_of(path):
-            section.error(f"`{key}`: {problem}", key=key)
+        else:
+            _check_glob(section, key, path)
     return paths
+
+
+def _check_glob(section: Section, key: str, pattern: str) -> None:
+    report = section.report
+    try:
+        report.globs += len(compile_glob(pattern))
+    except UserError as error:
+        section.error(f"`{key}`: {error.message}", key=key)
+    if report.globs > MAX_GLOBS:
+        section.error(
+            f"`{key}`: the config has more than {MAX_GLOBS} globs, braces written out", key=key
+        )
+        report.raise_invalid()
 
 
 def git_mappings(section: Section) -> tuple[GitMapping, ...]:

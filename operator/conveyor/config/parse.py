@@ -17,10 +17,11 @@ from conveyor.config.raw import Section, describe, shorten
 from conveyor.config.relations import check_cycles, check_names, check_platforms
 from conveyor.config.report import Report
 from conveyor.config.stapel import stapel_images
-from conveyor.config.yaml import Mapping, Node, Scalar, Sequence, YamlError, load
+from conveyor.config.yaml import MAX_NODES, Mapping, Node, Scalar, Sequence, YamlError, load
 
 MAX_TEXT: Final = 8_000_000
 MAX_IMAGES: Final = 5000
+MAX_DOCUMENTS: Final = 20_000
 MAX_NAME: Final = 255
 
 Kind = Literal["meta", "dockerfile", "image", "artifact"]
@@ -68,11 +69,19 @@ def _drafts(text: str, report: Report) -> list[_Draft]:
     if len(text) > MAX_TEXT:
         report.error(0, f"the rendered config has {len(text)} characters; {MAX_TEXT} are allowed")
         return []
+    if text.count("\n---") > MAX_DOCUMENTS:
+        report.error(0, f"the config has more than {MAX_DOCUMENTS} sections")
+        return []
     drafts: list[_Draft] = []
+    nodes = 0
     for document in split(text):
         draft = _draft(document, report)
         if draft is not None:
             drafts.append(draft)
+            nodes += draft.section.node.weight
+        if nodes > MAX_NODES:
+            report.error(document.line, f"more than {MAX_NODES} YAML nodes in all sections")
+            break
     _check_count(drafts, report)
     return drafts
 

@@ -39,6 +39,7 @@ class Report:
         unsupported: Correct directives that cannot be built yet.
         notes: What helps with the mistakes, told once after them.
         tasks: Characters of all tasks of ansible so far.
+        globs: How many globs were read, with all alternatives of their braces.
     """
 
     file: str
@@ -46,6 +47,7 @@ class Report:
     unsupported: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     tasks: int = 0
+    globs: int = 0
 
     def error(self, line: int, message: str) -> None:
         """Note a mistake; the 50th is raised at once together with the others."""
