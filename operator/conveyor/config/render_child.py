@@ -73,7 +73,7 @@ class OutOfTime(BaseException):
 
 
 def limit(*, memory: int, cpu_seconds: int, wall_seconds: float) -> None:
-    """Limit this process for good: bytes of address space, time, no files, no core dump."""
+    """Limit this process for good: bytes of address space, seconds (0: no wall time), no files, no core dump."""
     _reserve.append(bytes(_RESERVED_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
