@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from conveyor.adapters.renderer import Renderer
+from conveyor.api.errors import UserError
 from conveyor.config.files import Files
 from conveyor.config.giterminism import FILE as POLICY
 from conveyor.config.giterminism import check_policy, parse_policy
 from conveyor.config.model import WerfConfig
 from conveyor.config.parse import parse
-from conveyor.config.render import CommitInfo
+from conveyor.config.render import CommitInfo, told_of_rendered
 
 NAMES = ("werf.yaml", "werf.yml")
 
@@ -63,9 +64,13 @@ class ConfigSource:
         """
         text = await self.text(renderer)
         name = self.shown or self.path
-        config = await asyncio.to_thread(parse, text, file=name, project_dir=self.directory)
-        policy = await asyncio.to_thread(self.files.get, POLICY)
-        check_policy(config, parse_policy(policy), file=name)
+        source = await asyncio.to_thread(self.files.get, self.path) or ""
+        policy = parse_policy(await asyncio.to_thread(self.files.get, POLICY))
+        try:
+            config = await asyncio.to_thread(parse, text, file=name, project_dir=self.directory)
+            check_policy(config, policy, file=name)
+        except UserError as error:
+            raise told_of_rendered(error, source) from None
         return config
 
 

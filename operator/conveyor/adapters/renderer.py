@@ -6,11 +6,12 @@ environment, no open files; it asks for files over its pipes. This module blocks
 """
 
 import json
+import select
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -21,10 +22,14 @@ import conveyor
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
 from conveyor.config.files import Files
+from conveyor.config.raw import shorten
 from conveyor.config.render import DEFAULT_PATH, CommitInfo, needs_rendering, read_config
 from conveyor.config.report import INVALID
 
 _LONGEST_LINE: Final = 64_000_000
+_GRACE_SECONDS: Final = 1.0
+# Python's exit code when not even the last output could be written, for want of memory.
+_SILENT: Final = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,16 +37,18 @@ class Limits:
     """What one rendering may use.
 
     Attributes:
-        memory: Bytes of address space; Python and the template engine need about 100 MiB of it.
-        cpu_seconds: Processor time.
-        wall_seconds: Time until an answer is due, files included.
+        memory: Bytes of address space; Python and the template engine need about 35 MiB of it.
+        cpu_seconds: Processor time; a function that cannot be interrupted may take one second more.
+        wall_seconds: Time, without what reading files takes.
+        files_seconds: Time that reading files takes; a clone may have to fetch them.
         file_bytes: All text of files that templates read.
         questions: How often templates may ask for files.
     """
 
-    memory: int = 512 * 1024 * 1024
-    cpu_seconds: int = 10
-    wall_seconds: float = 30.0
+    memory: int = 192 * 1024 * 1024
+    cpu_seconds: int = 6
+    wall_seconds: float = 8.0
+    files_seconds: float = 60.0
     file_bytes: int = 32_000_000
     questions: int = 20_000
 
@@ -106,7 +113,7 @@ def _start(limits: Limits, complaints: IO[bytes]) -> subprocess.Popen[str]:
     command = [sys.executable, "-P", "-m", "conveyor.config.render_child"]
     source = Path(conveyor.__file__).parents[1]
     return subprocess.Popen(  # noqa: S603 - our own program with numbers as arguments
-        [*command, str(limits.memory), str(limits.cpu_seconds)],
+        [*command, str(limits.memory), str(limits.cpu_seconds), str(limits.wall_seconds)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=complaints,
@@ -133,36 +140,40 @@ class _Conversation:
         self._path = path
         self._complaints = complaints
         self._bytes = 0
+        self._reading = 0.0
         self._timed_out = False
 
     def hold(self, job: Mapping[str, object]) -> str:
-        timer = threading.Timer(self._limits.wall_seconds, self._stop)
-        timer.start()
         try:
             return self._result(job)
-        except (BrokenPipeError, EOFError):
+        except EOFError:
             raise self._death() from None
-        finally:
-            timer.cancel()
-
-    def _stop(self) -> None:
-        self._timed_out = True
-        self._child.kill()
 
     def _send(self, message: Mapping[str, object]) -> None:
         if self._child.stdin is None:
             raise AssertionError("the child was started with a pipe")
-        self._child.stdin.write(json.dumps(message) + "\n")
-        self._child.stdin.flush()
+        # A child whose time is up reads no more, but has left its last words.
+        with suppress(BrokenPipeError):
+            self._child.stdin.write(json.dumps(message) + "\n")
+            self._child.stdin.flush()
 
     def _receive(self) -> Mapping[str, object]:
         if self._child.stdout is None:
             raise AssertionError("the child was started with a pipe")
+        self._await(self._child.stdout)
         line = self._child.stdout.readline(_LONGEST_LINE)
         if not line.endswith("\n"):
             raise EOFError
         message: Mapping[str, object] = json.loads(line)
         return message
+
+    def _await(self, answers: IO[str]) -> None:
+        """Wait for an answer; a child that cannot be interrupted is killed after a second of grace."""
+        poll = select.poll()
+        poll.register(answers, select.POLLIN)
+        if not poll.poll((self._limits.wall_seconds + _GRACE_SECONDS) * 1000):
+            self._timed_out = True
+            self._child.kill()
 
     def _result(self, job: Mapping[str, object]) -> str:
         self._send(job)
@@ -179,14 +190,31 @@ class _Conversation:
                 return text
             case {"error": [str(reason), str(said)]}:
                 raise UserError(Reason(reason), said)
+            case {"limit": str(what), "where": str(where)}:
+                raise self._too_much(self._limit(what), where)
             case _:
-                raise self._too_much(f"need more than {self._limits.memory >> 20} MiB of memory")
+                raise RenderingFailed(f"the process that renders templates says {message}")
+
+    def _limit(self, what: str) -> str:
+        match what:
+            case "cpu":
+                return f"take more than {self._limits.cpu_seconds} s of processor time"
+            case "wall":
+                return f"take longer than {self._limits.wall_seconds:g} s"
+            case _:
+                return f"need more than {self._limits.memory >> 20} MiB of memory"
 
     def _answer(self, what: str, about: str) -> Mapping[str, object]:
+        start = time.monotonic()
         try:
-            return {"answer": self._read(what, about)}
+            answer = {"answer": self._read(what, about)}
         except (ValueError, UserError) as error:
-            return {"refused": str(error)}
+            answer = {"refused": str(error)}
+        self._reading += time.monotonic() - start
+        if self._reading > self._limits.files_seconds:
+            limit = f"{self._limits.files_seconds:g} s"
+            raise self._too_much(f"read files for longer than {limit}, last {shorten(about)}")
+        return answer
 
     def _read(self, what: str, about: str) -> object:
         match what:
@@ -210,18 +238,18 @@ class _Conversation:
             )
         return text
 
-    def _too_much(self, what: str) -> UserError:
-        return UserError(INVALID, f"{self._path}: the templates {what}; make them do less")
+    def _too_much(self, what: str, where: str = "") -> UserError:
+        return UserError(INVALID, f"{where or self._path}: the templates {what}; make them do less")
 
     def _death(self) -> Exception:
         """Say why the child is gone."""
         code = self._child.wait()
         if self._timed_out:
-            return self._too_much(f"take longer than {self._limits.wall_seconds:g} s")
+            return self._too_much(self._limit("wall"))
         if code in (-signal.SIGXCPU, -signal.SIGKILL):
-            return self._too_much(f"take more than {self._limits.cpu_seconds} s of processor time")
+            return self._too_much(self._limit("cpu"))
         self._complaints.seek(0)
         said = self._complaints.read()[-2000:].decode(errors="replace")
-        if "MemoryError" in said or code == -signal.SIGSEGV:
-            return self._too_much(f"need more than {self._limits.memory >> 20} MiB of memory")
+        if "MemoryError" in said or code in (-signal.SIGSEGV, _SILENT):
+            return self._too_much(self._limit("memory"))
         return RenderingFailed(f"the process that renders templates ended with {code}: {said}")

@@ -16,7 +16,7 @@ from typing import IO, Final
 
 import conveyor
 
-MEMORY: Final = 512 * 1024 * 1024
+MEMORY: Final = 192 * 1024 * 1024
 CPU_SECONDS: Final = 600
 CASE_SECONDS: Final = 10.0
 _START_SECONDS: Final = 30.0

@@ -6,7 +6,8 @@ In: a decoded JSON value. Out: checked values; problems are collected in one lis
 import re
 from collections.abc import Iterator, Mapping
 
-from conveyor.config.raw import near, shorten
+from conveyor.config.near import near
+from conveyor.config.raw import shorten
 
 
 class JsonReader:

@@ -38,11 +38,18 @@ _KEYS: Final = (
 )
 
 
+_OF_STAPEL: Final = (
+    *("from", "fromImage", "fromArtifact", "fromLatest", "fromCacheVersion", "git", "shell"),
+    *("ansible", "mount", "import", "docker", "disableGitAfterPatch"),
+)
+_NOT_HERE: Final = "an image is built either with `dockerfile` or with `from`"
+
+
 def dockerfile_images(
     section: Section, own: tuple[str, ...], names: Names, meta: Meta
 ) -> tuple[DockerfileImage, ...]:
     """Read one document; arguments as for `stapel_images`."""
-    section.only(*_KEYS)
+    section.only(*_KEYS, elsewhere=_NOT_HERE, others=_OF_STAPEL)
     _check_unsupported(section)
     dependencies = dependencies_of(section, names, stapel=False)
     args = section.table("args", values=True)
@@ -96,7 +103,7 @@ def _path(section: Section, key: str, example: str) -> str:
         section.error(
             f"`{key}` is {shorten(path)}; write a relative path such as `{example}`", key=key
         )
-    if not path and key == "dockerfile":
+    if not path and key == "dockerfile" and not section.is_collection(key):
         section.error("`dockerfile` is empty; write a path such as `Dockerfile`", key=key)
     cleaned = clean(path)
     return "" if cleaned == "." else cleaned

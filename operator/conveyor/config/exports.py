@@ -8,7 +8,6 @@ Source: werf pkg/config/export_base.go; vectors git-automatic-excludes and impor
 import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 from conveyor.config.paths import clean
 
@@ -38,12 +37,24 @@ def automatic_excludes(exports: Sequence[Export]) -> tuple[tuple[str, ...], ...]
         Conflict: Two exports claim one path and neither gives way.
     """
     targets = [_Target(export) for export in exports]
-    for first, second in combinations(range(len(targets)), 2):
+    for first, second in _related(exports):
         for outer, inner in ((first, second), (second, first)):
             clash = targets[outer].give_way_to(targets[inner])
             if clash is not None:
                 raise Conflict(first=first, second=second, path=clash)
     return tuple(tuple(target.added) for target in targets)
+
+
+def _related(exports: Sequence[Export]) -> list[tuple[int, int]]:
+    """Return the pairs of which one lies below the other, in the order of all pairs; the others have no say."""
+    at: dict[str, list[int]] = {}
+    for index, export in enumerate(exports):
+        at.setdefault(export.to, []).append(index)
+    pairs: set[tuple[int, int]] = set()
+    for index, export in enumerate(exports):
+        for directory in ("/", *(f"/{path}" for path in _ancestors(export.to[1:])), export.to):
+            pairs |= {(min(index, i), max(index, i)) for i in at.get(directory, ()) if i != index}
+    return sorted(pairs)
 
 
 class _Target:

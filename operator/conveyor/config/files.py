@@ -7,7 +7,7 @@ dict, a pipe to another process) is its own business.
 from collections.abc import Mapping
 from typing import Protocol
 
-from conveyor.config.glob import matches
+from conveyor.config.globs import matches
 from conveyor.config.paths import clean
 
 
@@ -45,7 +45,7 @@ class MemoryFiles:
         """See `Files`.
 
         Raises:
-            GlobError: The pattern is malformed.
+            UserError: The pattern is malformed.
         """
         cleaned = _relative(pattern)
         return {path: self._texts[path] for path in sorted(self._texts) if matches(cleaned, path)}

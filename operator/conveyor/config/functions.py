@@ -5,8 +5,10 @@ Differences from sprig: no `expandenv`; `env` asks the policy; name lookup is re
 Source: werf pkg/config/parser.go funcMap. Imported only where a template is rendered, because gotpl is slow to import.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, NoReturn
 
 from gotpl import (
@@ -14,10 +16,12 @@ from gotpl import (
     ExecutionBudget,
     RenderContext,
     SandboxPolicy,
+    TemplateError,
     TemplateExecutionError,
 )
 from gotpl.funcs.sprig import text_func_map
 from gotpl.runtime.gofmt import sprintf
+from gotpl.runtime.results import unwrap_function_result
 from gotpl.runtime.values import INVALID, UNTYPED_NIL
 
 from conveyor.config import template_time
@@ -35,6 +39,22 @@ _RENDERS: Final = frozenset({"render"})
 _VERSION_FIELDS: Final = ("Major", "Minor", "Patch")
 _VERSION_METHODS: Final = ("Prerelease", "Metadata", "Original")
 _FILE_METHODS: Final = ("Get", "Glob", "Exists", "IsDir")
+_NAMELESS_PLACE: Final = re.compile(r"\Atemplate:(\d+):\d+: ")
+# Keys, certificates and salted hashes: different in every rendering.
+_RANDOM: Final = (
+    "bcrypt",
+    "buildCustomCert",
+    "decryptAES",
+    "encryptAES",
+    "genCA",
+    "genCAWithKey",
+    "genPrivateKey",
+    "genSelfSignedCert",
+    "genSelfSignedCertWithKey",
+    "genSignedCert",
+    "genSignedCertWithKey",
+    "htpasswd",
+)
 # sprig 3.2.3, which werf pins, does not have these two of gotpl's.
 _NEWER_THAN_WERF: Final = ("sha512sum", "mustUniqBy")
 
@@ -62,13 +82,25 @@ def function_table(outside: Outside) -> dict[str, Function]:
     )
     for name in ("expandenv", *_NEWER_THAN_WERF):
         table.pop(name, None)
+    table |= {name: partial(_refuse_random, name) for name in _RANDOM}
     table |= template_time.returning_times(table)
+    table |= {name: _found(table[name]) for name in ("regexFindAll", "mustRegexFindAll")}
     table |= {"print": _print, "printf": _printf, "println": _println}
     table |= {"required": _required, "fromYaml": from_yaml, "toYaml": to_yaml}
     table["env"] = _Env(outside).get
     table["include"] = ContextFunction(sync=_include, capabilities=_RENDERS)
     table["tpl"] = ContextFunction(sync=_tpl, capabilities=_RENDERS)
     return table | _debug_functions(table)
+
+
+def _found(function: Function) -> Function:
+    """No match is an empty list, as it is to Go's len and print; the engine makes it a missing value."""
+
+    def find_all(pattern: str, text: str, count: int) -> object:
+        found = unwrap_function_result(function(pattern, text, count))
+        return [] if found is None else found
+
+    return find_all
 
 
 def _debug_functions(table: Mapping[str, Function]) -> dict[str, Function]:
@@ -115,13 +147,21 @@ class _Env:
             return defaults[0]
         if value is None:
             raise ValueError(
-                f"the environment variable {shorten(variable)} is not set and has no default"
+                f"the environment variable {shorten(variable)} is not set and has no default;"
+                f' set it, or give a default: {{{{ env "{variable[:80]}" "…" }}}}'
             )
         return value
 
 
 def _refuse_lookup(name: str) -> NoReturn:
     raise ValueError(f"getHostByName {shorten(name)}: a build must not depend on name resolution")
+
+
+def _refuse_random(name: str, *_arguments: object) -> NoReturn:
+    raise ValueError(
+        f"{name} is not supported: keys, certificates and salted hashes would change the config with"
+        " every build; make them in a command, or keep them outside of the image"
+    )
 
 
 def _required(message: str, value: object) -> object:
@@ -141,7 +181,11 @@ def _include(context: RenderContext, name: str, data: object) -> str:
 
 
 def _tpl(context: RenderContext, text: str, data: object) -> str:
-    return context.render_source(text, data, name="tpl")
+    try:
+        return context.render_source(text, data, name="tpl")
+    except TemplateError as error:
+        # The text has no file of its own: what is wrong with it is told at the place that called tpl.
+        raise ValueError(_NAMELESS_PLACE.sub(r"tpl:\1: ", str(error))) from error
 
 
 def _nil(value: object) -> object:

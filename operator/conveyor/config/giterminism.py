@@ -1,7 +1,8 @@
 """werf-giterminism.yaml → `Policy`: which outside influences a repository allows its own builds.
 
 In: the text of the committed file. Out: the permissions that concern rendering and stapel images, and a check of a
-config against them. Unknown keys are tolerated, as in werf. Globs play no role here: everything comes from the commit.
+config against them. Unknown keys are tolerated, as in werf. The keys that let uncommitted files in are read and have no
+effect: everything comes from the commit.
 """
 
 import re
@@ -17,6 +18,24 @@ from conveyor.config.yaml import Mapping, YamlError, load
 
 FILE: Final = "werf-giterminism.yaml"
 MAX_PATTERN: Final = 200
+
+# werf reads the named files from the work tree then; tags and charts are not part of a build; includes are not supported.
+_FLAGS_WITHOUT_EFFECT: Final[dict[str, tuple[str, ...]]] = {
+    "cli": ("allowCustomTags",),
+    "config": ("allowUncommitted",),
+    "includes": ("allowIncludesUpdate",),
+}
+_LISTS_WITHOUT_EFFECT: Final[dict[str, tuple[str, ...]]] = {
+    "config": ("allowUncommittedTemplates",),
+    "config.goTemplateRendering": ("allowUncommittedFiles",),
+    "config.secrets": ("allowEnvVariables", "allowFiles", "allowValueIds"),
+    "config.dockerfile": (
+        "allowUncommitted",
+        "allowUncommittedDockerignoreFiles",
+        "allowContextAddFiles",
+    ),
+    "helm": ("allowUncommittedFiles",),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,9 +94,31 @@ def _policy(text: str, report: Report) -> Policy:
         return Policy()
     root = Section(node, report)
     if root.text("giterminismConfigVersion") != "1":
-        root.error("`giterminismConfigVersion` has to be 1", key="giterminismConfigVersion")
+        root.error(
+            "`giterminismConfigVersion` has to be there and to be 1", key="giterminismConfigVersion"
+        )
+    _check_without_effect(root)
     config = root.section("config")
     return _config(config) if config is not None else Policy()
+
+
+def _check_without_effect(root: Section) -> None:
+    """Read the keys that mean nothing here, so that a mistake in them is told."""
+    for path, keys in _FLAGS_WITHOUT_EFFECT.items():
+        if section := _inner(root, path):
+            for key in keys:
+                section.flag(key)
+    for path, keys in _LISTS_WITHOUT_EFFECT.items():
+        if section := _inner(root, path):
+            for key in keys:
+                section.scalars(key)
+
+
+def _inner(root: Section, path: str) -> Section | None:
+    section: Section | None = root
+    for key in path.split("."):
+        section = section.section(key) if section else None
+    return section
 
 
 def _config(config: Section) -> Policy:

@@ -12,7 +12,8 @@ from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
 from conveyor.config.model import WerfConfig
 from conveyor.config.names import NAMELESS
-from conveyor.config.raw import near, shorten
+from conveyor.config.near import near
+from conveyor.config.raw import shorten
 
 REASON: Final = Reason.INVALID_SPEC
 LONGEST_PATTERN: Final = 100

@@ -5,7 +5,6 @@ Source: werf pkg/config/raw_import.go, import.go, dependency.go.
 """
 
 import re
-from collections.abc import Iterable
 from typing import Final, Literal, cast, get_args
 
 from conveyor.config.mappings import EXPORT_KEYS, paths_of
@@ -51,12 +50,12 @@ def _import(section: Section, names: Names) -> Import:
     )
 
 
-def _one_of(section: Section, keys: Iterable[str], what: str) -> str:
+def _one_of(section: Section, keys: tuple[str, ...], what: str) -> str:
     """Return the key that names the source; note a mistake unless there is exactly one."""
     given = [key for key in keys if section.text(key)]
     if len(given) > 1:
         section.error(f"`{'` and `'.join(given)}` are both set; keep one of them", key=given[1])
-    if not given:
+    if not given and not section.is_collection(*keys):
         section.error(f"names no {what}; add `image: NAME`")
     return given[0] if given else ""
 
@@ -88,7 +87,7 @@ def _when(section: Section) -> tuple[When, When]:
     before, after = section.text("before"), section.text("after")
     if before and after:
         section.error("`before` and `after` are both set; keep one of them", key="after")
-    if not before and not after:
+    if not before and not after and not section.is_collection("before", "after"):
         section.error(
             "does not say when it happens; add `before: install|setup` or `after: install|setup`"
         )

@@ -8,11 +8,21 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from conveyor.api.errors import UserError
+from conveyor.config.globs import compile_glob
 from conveyor.config.model import GitMapping, GitRemote
-from conveyor.config.paths import TOO_LONG, clean, is_absolute, is_too_long, stays_inside
+from conveyor.config.paths import (
+    TOO_LONG,
+    clean,
+    climbs_out,
+    is_absolute,
+    is_too_long,
+    stays_inside,
+)
 from conveyor.config.raw import Section, shorten
 from conveyor.config.yaml import Mapping
 
+MAX_GLOBS: Final = 50_000
 EXPORT_KEYS: Final = ("add", "to", "includePaths", "excludePaths", "owner", "group")
 _REMOTE_KEYS: Final = ("branch", "tag", "commit")
 _PASSWORDS: Final = ("env", "src", "value")
@@ -46,6 +56,8 @@ def paths_of(section: Section, *, add: str, to: str) -> Paths:
         elif not is_absolute(path):
             said = f"is {shorten(path)}" if path else "is missing"
             section.error(f"`{key}` {said}; write an absolute path such as `/app`", key=key)
+        elif climbs_out(path):
+            section.error(f"`{key}` is {shorten(path)}, which leads above the root", key=key)
     return Paths(
         add=clean(add),
         to=clean(to),
@@ -70,7 +82,22 @@ def _checked(section: Section, key: str) -> tuple[str, ...]:
                 f"`{key}` has {shorten(path)}; write paths relative to `add`, without a leading / and ..",
                 key=key,
             )
+        else:
+            _check_glob(section, key, path)
     return paths
+
+
+def _check_glob(section: Section, key: str, pattern: str) -> None:
+    report = section.report
+    try:
+        report.globs += len(compile_glob(pattern))
+    except UserError as error:
+        section.error(f"`{key}`: {error.message}", key=key)
+    if report.globs > MAX_GLOBS:
+        section.error(
+            f"`{key}`: the config has more than {MAX_GLOBS} globs, braces written out", key=key
+        )
+        report.raise_invalid()
 
 
 def git_mappings(section: Section) -> tuple[GitMapping, ...]:
@@ -140,7 +167,7 @@ def _password(section: Section, url: str) -> str:
 
 
 def _stage_dependencies(section: Section) -> dict[str, tuple[str, ...]]:
-    inner = section.section("stageDependencies")
+    inner = section.section("stageDependencies", example="setup: [package.json]")
     if inner is None:
         return {}
     inner.only(*_PATCHED_STAGES)

@@ -9,10 +9,12 @@ from typing import Final
 
 from conveyor.config.image_spec import general_spec
 from conveyor.config.model import Meta
-from conveyor.config.raw import Section, shorten
+from conveyor.config.raw import Section, describe, shorten
 from conveyor.config.yaml import Scalar
 
 _KEYS: Final = ("configVersion", "project", "build", "deploy", "cleanup", "gitWorktree")
+_OF_IMAGES: Final = ("image", "artifact", "from", "dockerfile", "git", "shell", "docker", "import")
+_NO_SEPARATOR: Final = "put a line `---` between the meta section and the image"
 _BUILD_KEYS: Final = ("cacheVersion", "imageSpec", "platform", "sbom", "staged")
 _WORKTREE_FLAGS: Final = ("forceShallowClone", "allowUnshallow", "allowFetchOriginBranchesAndTags")
 _PROJECT: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\Z")
@@ -22,7 +24,7 @@ _PLATFORM: Final = re.compile(r"[a-z0-9]+/[a-z0-9_]+(?:/[a-z0-9_.]+)?\Z")
 
 def meta(section: Section) -> Meta:
     """Read the section."""
-    section.only(*_KEYS)
+    section.only(*_KEYS, elsewhere=_NO_SEPARATOR, others=_OF_IMAGES)
     _config_version(section)
     for key in ("deploy", "cleanup"):
         section.section(key)
@@ -48,14 +50,16 @@ def meta(section: Section) -> Meta:
 def _config_version(section: Section) -> None:
     entry = section.node.entries["configVersion"].value
     if not isinstance(entry, Scalar) or entry.value != 1 or isinstance(entry.value, bool):
-        section.error("`configVersion` has to be 1", key="configVersion")
+        section.error(
+            f"`configVersion` is {describe(entry)}; write the number 1", key="configVersion"
+        )
 
 
 def _project(section: Section) -> str:
     project = section.text("project")
-    if not project:
+    if not project and not section.is_collection("project"):
         section.error("`project` is missing; add a name such as `project: my-app`", key="project")
-    elif not _PROJECT.match(project):
+    elif project and not _PROJECT.match(project):
         section.error(
             f"`project` is {shorten(project)}; use small letters, digits and inner dashes only",
             key="project",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from conveyor.config.raw import near
+from conveyor.config.near import near
 
 NAMELESS: Final = ""
 
@@ -21,6 +21,11 @@ _REFERENCE: Final = re.compile(
     r"(?:@(?P<digest>[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}))?\Z",
     re.ASCII,
 )
+
+
+def is_reference(reference: str) -> bool:
+    """Whether the text is an image reference at all."""
+    return len(reference) <= _LONGEST_REFERENCE and _REFERENCE.match(reference) is not None
 
 
 def has_tag_or_digest(reference: str) -> bool:

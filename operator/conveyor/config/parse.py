@@ -17,10 +17,11 @@ from conveyor.config.raw import Section, describe, shorten
 from conveyor.config.relations import check_cycles, check_names, check_platforms
 from conveyor.config.report import Report
 from conveyor.config.stapel import stapel_images
-from conveyor.config.yaml import Mapping, Node, Scalar, Sequence, YamlError, load
+from conveyor.config.yaml import MAX_NODES, Mapping, Node, Scalar, Sequence, YamlError, load
 
 MAX_TEXT: Final = 8_000_000
 MAX_IMAGES: Final = 5000
+MAX_DOCUMENTS: Final = 20_000
 MAX_NAME: Final = 255
 
 Kind = Literal["meta", "dockerfile", "image", "artifact"]
@@ -68,11 +69,19 @@ def _drafts(text: str, report: Report) -> list[_Draft]:
     if len(text) > MAX_TEXT:
         report.error(0, f"the rendered config has {len(text)} characters; {MAX_TEXT} are allowed")
         return []
+    if text.count("\n---") > MAX_DOCUMENTS:
+        report.error(0, f"the config has more than {MAX_DOCUMENTS} sections")
+        return []
     drafts: list[_Draft] = []
+    nodes = 0
     for document in split(text):
         draft = _draft(document, report)
         if draft is not None:
             drafts.append(draft)
+            nodes += draft.section.node.weight
+        if nodes > MAX_NODES:
+            report.error(document.line, f"more than {MAX_NODES} YAML nodes in all sections")
+            break
     _check_count(drafts, report)
     return drafts
 
@@ -102,10 +111,7 @@ def _draft(document: Document, report: Report) -> _Draft | None:
 def _classify(section: Section) -> _Draft | None:
     kind = _kind(section)
     if kind is None:
-        section.error(
-            "cannot recognize the section; write `configVersion: 1` in the meta section,"
-            " `image: NAME` or `artifact: NAME` in the others"
-        )
+        section.error(f"cannot recognize the section; {_what_is_missing(section)}")
         return None
     if kind == "meta":
         return _Draft(kind=kind, section=section)
@@ -125,12 +131,23 @@ def _kind(section: Section) -> Kind | None:
     return "image" if section.has("image") else None
 
 
+def _what_is_missing(section: Section) -> str:
+    if section.has("project"):
+        return "add `configVersion: 1` to the meta section"
+    if section.has("artifact"):
+        return "write the name of the artifact after `artifact:`"
+    if section.has("from"):
+        return "add `image: NAME` to it"
+    return "write `configVersion: 1` in the meta section, `image: NAME` or `artifact: NAME` in the others"
+
+
 def _own_names(section: Section, kind: Kind) -> tuple[str, ...]:
     if kind == "artifact":
         if section.has("image"):
             section.error("`image` and `artifact` are both set; keep one of them", key="image")
         name = section.text("artifact")
-        return (name,) if _is_name(section, name) else ()
+        named = isinstance(section.node.entries["artifact"].value, Scalar)
+        return (name,) if named and _is_name(section, name, "artifact") else ()
     if not section.has("image"):
         section.error(
             "a section with `dockerfile` needs a name; add `image: NAME`", key="dockerfile"
@@ -161,11 +178,11 @@ def _image_names(section: Section, node: Node, kind: Kind) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _is_name(section: Section, name: str) -> bool:
+def _is_name(section: Section, name: str, key: str = "image") -> bool:
     if not name or len(name) > MAX_NAME or not name.isprintable():
         section.error(
             f"{shorten(name)} cannot be a name; write 1 to {MAX_NAME} printable characters",
-            key="image",
+            key=key,
         )
         return False
     return True

@@ -25,6 +25,19 @@ def stays_inside(path: str) -> bool:
     return not is_absolute(path) and cleaned != ".." and not cleaned.startswith("../")
 
 
+def climbs_out(path: str) -> bool:
+    """Whether `..` leads above the directory that the path starts from, the root or another one."""
+    depth = 0
+    for part in path.split("/"):
+        if part == "..":
+            depth -= 1
+        elif part not in ("", "."):
+            depth += 1
+        if depth < 0:
+            return True
+    return False
+
+
 def is_too_long(path: str) -> bool:
     """Whether the path has more characters or levels than are worth the work they make."""
     return len(path) > MAX_LENGTH or path.count("/") > MAX_DEPTH

@@ -4,31 +4,22 @@ In: a `Mapping` node. Out: Python values in the way werf's field types read them
 The reading functions return the empty value for what is absent or wrong; what was wrong is in the report.
 """
 
-import difflib
 from collections.abc import Iterable
 from typing import Final
 
 from conveyor.config.model import SourceLine
+from conveyor.config.near import near
 from conveyor.config.report import Report
 from conveyor.config.scalars import go_text
 from conveyor.config.yaml import Entry, Mapping, Node, Scalar, Sequence
 
 _LONGEST_QUOTE: Final = 80
-MAX_COMPARED: Final = 500
 
 
 def shorten(text: str) -> str:
     """Quote a piece of the user's text for a message: one line, not too long."""
     cut = text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "…"
     return '"' + cut.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
-
-
-def near(name: str, names: Iterable[str]) -> str:
-    """Return `; did you mean …?` for a name that looks like one of the names, else ""."""
-    if len(name) > _LONGEST_QUOTE:
-        return ""
-    close = difflib.get_close_matches(name, sorted(set(names))[:MAX_COMPARED], n=3, cutoff=0.6)
-    return f"; did you mean {' or '.join(f'`{match}`' for match in close)}?" if close else ""
 
 
 class Section:
@@ -59,6 +50,11 @@ class Section:
         entry = self.node.entries.get(key)
         return entry is not None and not _is_null(entry.value)
 
+    def is_collection(self, *keys: str) -> bool:
+        """Whether one of the keys has a list or a mapping as its value."""
+        found = (self.node.entries.get(key) for key in keys)
+        return any(entry is not None and not isinstance(entry.value, Scalar) for entry in found)
+
     def key_line(self, key: str) -> int:
         """Line of the key, of the section when the key is absent."""
         entry = self.node.entries.get(key)
@@ -84,11 +80,20 @@ class Section:
         """Path of the key as shown to the user, `git[0].add`."""
         return f"{self.path}.{key}" if self.path else key
 
-    def only(self, *known: str) -> None:
-        """Note every key that is not one of the known ones."""
+    def only(self, *known: str, elsewhere: str = "", others: Iterable[str] = ()) -> None:
+        """Note every key that is not one of the known ones.
+
+        Args:
+            *known: The keys that are right here.
+            elsewhere: What to say of a key that has its place in another kind of section.
+            others: Such keys.
+        """
+        elsewhere_keys = frozenset(others)
         for entry in self.node.entries.values():
             if entry.key not in known:
                 hint = near(entry.key, known) or f"; known are {', '.join(sorted(known))}"
+                if entry.key in elsewhere_keys:
+                    hint = f"; {elsewhere}"
                 self.report.error(entry.line, self._about(f"unknown field `{entry.key}`{hint}"))
 
     def _wrong(self, key: str, node: Node, wanted: str) -> None:
@@ -182,14 +187,14 @@ class Section:
                 table[item.key] = "" if _is_null(item.value) else item.value.text
         return table
 
-    def section(self, key: str) -> "Section | None":
-        """Read a mapping; None when absent or null."""
+    def section(self, key: str, *, example: str = "") -> "Section | None":
+        """Read a mapping; None when absent or null. The example is shown when it is something else."""
         entry = self._entry(key)
         if entry is None or _is_null(entry.value):
             return None
         if isinstance(entry.value, Mapping):
             return self._inner(entry.value, self.name_of(key))
-        self._wrong(key, entry.value, "a mapping")
+        self._wrong(key, entry.value, f"a mapping such as `{example}`" if example else "a mapping")
         return None
 
     def sections(self, key: str) -> tuple["Section", ...]:

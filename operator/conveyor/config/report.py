@@ -14,6 +14,8 @@ MAX_SHOWN: Final = 10
 # Where reading stops: looking for near names costs time, and nobody reads so many mistakes.
 MAX_COLLECTED: Final = 50
 MAX_MESSAGE: Final = 600
+_NO_VALUE: Final = "<no value>"
+_NO_VALUE_HINT: Final = f"; {_NO_VALUE} is what a template prints for a key that is missing"
 
 INVALID: Final = Reason.INVALID_WERF_CONFIG
 NOT_SUPPORTED: Final = Reason.NOT_SUPPORTED
@@ -37,6 +39,7 @@ class Report:
         unsupported: Correct directives that cannot be built yet.
         notes: What helps with the mistakes, told once after them.
         tasks: Characters of all tasks of ansible so far.
+        globs: How many globs were read, with all alternatives of their braces.
     """
 
     file: str
@@ -44,10 +47,12 @@ class Report:
     unsupported: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     tasks: int = 0
+    globs: int = 0
 
     def error(self, line: int, message: str) -> None:
         """Note a mistake; the 50th is raised at once together with the others."""
-        self.invalid.append(Problem(line=line, message=_one_line(message)))
+        hint = _NO_VALUE_HINT if _NO_VALUE in message else ""
+        self.invalid.append(Problem(line=line, message=_one_line(message) + hint))
         if len(self.invalid) >= MAX_COLLECTED:
             self.raise_invalid()
 

@@ -25,7 +25,7 @@ from conveyor.config.model import (
     StapelImage,
 )
 from conveyor.config.mounts import MAX_MOUNTS
-from conveyor.config.names import Names, has_tag_or_digest, shown
+from conveyor.config.names import Names, has_tag_or_digest, is_reference, shown
 from conveyor.config.paths import TOO_LONG, clean, is_absolute, is_too_long
 from conveyor.config.raw import Section, shorten
 from conveyor.config.versions import VERSION_KEYS, cache_versions
@@ -57,6 +57,16 @@ _KEYS: Final = (
     "secrets",
     "sbom",
 )
+_OF_DOCKERFILES: Final = (
+    "args",
+    "addHost",
+    "context",
+    "contextAddFiles",
+    "ssh",
+    "staged",
+    "target",
+)
+_DOCKERFILE_MISSING: Final = "it is for images that have `dockerfile: PATH`"
 _Exported = TypeVar("_Exported", GitMapping, Import)
 
 _FROM_KEYS: Final = ("from", "fromImage", "fromArtifact")
@@ -83,7 +93,7 @@ def stapel_images(
 
 
 def _body(section: Section, names: Names, meta: Meta) -> StapelImage:
-    section.only(*_KEYS)
+    section.only(*_KEYS, elsewhere=_DOCKERFILE_MISSING, others=_OF_DOCKERFILES)
     _check_combinations(section)
     docker = section.section("docker")
     mappings, imports = _with_automatic_excludes(
@@ -130,15 +140,14 @@ def _check_combinations(section: Section) -> None:
 
 def _base(section: Section, name: str, names: Names) -> tuple[str, bool]:
     given = [key for key in _FROM_KEYS if section.text(key)]
+    if not given and section.is_collection(*_FROM_KEYS):
+        return "", False
     if not given:
         section.error("does not say what it starts from; add `from: IMAGE`")
         return "", False
     if len(given) > 1:
         section.error(f"`{'` and `'.join(given)}` are both set; keep one of them", key=given[1])
     key = given[0]
-    value = section.text(key)
-    if any(character.isspace() for character in value):
-        section.error(f"`{key}` is {shorten(value)}; an image reference has no blanks", key=key)
     return _resolve(section, key, names, name)
 
 
@@ -153,6 +162,12 @@ def _resolve(section: Section, key: str, names: Names, name: str) -> tuple[str, 
         return f"{value}:latest", False
     if value in names.all:
         return value, True
+    if key == "from" and not is_reference(value):
+        section.error(
+            f"`from` is {shorten(value)}; write an image of a registry in small letters, such as"
+            " `alpine:3.18`, or the name of an image of this config",
+            key=key,
+        )
     if key == "fromImage" and not has_tag_or_digest(value):
         section.error(
             f"{names.unknown_image(value)} (write `from` for an image of a registry)", key=key
@@ -161,7 +176,7 @@ def _resolve(section: Section, key: str, names: Names, name: str) -> tuple[str, 
 
 
 def _shell(section: Section) -> Shell | None:
-    shell = section.section("shell")
+    shell = section.section("shell", example="install: [make]")
     if shell is None:
         return None
     shell.only(*USER_STAGES, *VERSION_KEYS)

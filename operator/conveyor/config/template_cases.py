@@ -82,7 +82,8 @@ def serve(questions: TextIO) -> Iterator[str]:
 
 def main(memory: int, seconds: int) -> None:
     """Serve within limits until the other end has nothing more to ask."""
-    limit(memory=memory, seconds=seconds)
+    # Time for one template is the other end's business.
+    limit(memory=memory, cpu_seconds=seconds, wall_seconds=0)
     sys.setrecursionlimit(RECURSION)
     for line in serve(sys.stdin):
         sys.stdout.write(line + "\n")

@@ -26,6 +26,7 @@ from yaml.events import (
 )
 
 from conveyor.config.scalars import Value, resolve
+from conveyor.config.yaml_advice import advice_for
 
 MAX_DEPTH: Final = 64
 MAX_NODES: Final = 500_000
@@ -35,7 +36,10 @@ _TAG: Final = "tag:yaml.org,2002:"
 _TAGS: Final = frozenset(
     f"{_TAG}{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq")
 )
-_BAD_CHARACTER: Final = re.compile("[\ud800-\udfff]")
+# What YAML calls printable, and nothing else.
+_BAD_CHARACTER: Final = re.compile(
+    "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+)
 
 
 class YamlError(Exception):
@@ -115,25 +119,29 @@ def load(text: str, *, first_line: int = 1) -> Node | None:
     Raises:
         YamlError: Not YAML, or YAML that is refused (see the module's docstring).
     """
-    if _BAD_CHARACTER.search(text):
-        raise YamlError(first_line, "the text is not valid Unicode; save the file as UTF-8")
+    if bad := _BAD_CHARACTER.search(text):
+        line = first_line + text.count("\n", 0, bad.start())
+        raise YamlError(line, _bad_character(bad[0]))
     try:
         return _Builder(first_line).build(pyyaml.parse(text, Loader=pyyaml.CSafeLoader))
     except pyyaml.MarkedYAMLError as error:
-        raise YamlError(*_marked(error, first_line)) from None
-    except pyyaml.reader.ReaderError as error:
-        raise YamlError(first_line, f"not readable as YAML: {error.reason}") from None
+        raise YamlError(*_marked(error, first_line, text)) from None
     except pyyaml.YAMLError as error:
         raise YamlError(first_line, f"not readable as YAML: {error}") from None
 
 
-def _marked(error: pyyaml.MarkedYAMLError, first_line: int) -> tuple[int, str]:
+def _bad_character(character: str) -> str:
+    if "\ud800" <= character <= "\udfff":
+        return "the text is not valid Unicode; save the file as UTF-8"
+    return f"the character U+{ord(character):04X} is not allowed in YAML; remove it"
+
+
+def _marked(error: pyyaml.MarkedYAMLError, first_line: int, text: str) -> tuple[int, str]:
     marks = [mark for mark in (error.problem_mark, error.context_mark) if mark is not None]
-    line = first_line + (marks[0].line if marks else 0)
+    lines = [int(mark.line) + first_line for mark in marks] or [first_line]
     said = ", ".join(part for part in (error.context, error.problem) if part)
-    if "cannot start any token" in said:
-        said += "; tabs cannot indent, and a text that starts with % @ or ` has to be quoted"
-    return line, f"not valid YAML: {said}"
+    begun = f" (it starts in line {lines[-1]})" if lines[-1] < lines[0] else ""
+    return lines[0], f"not valid YAML: {said}{begun}{advice_for(said, marks, text)}"
 
 
 class _Builder:

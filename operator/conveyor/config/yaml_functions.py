@@ -14,6 +14,7 @@ from conveyor.config.yaml import Mapping, Node, Scalar, YamlError, load
 
 Plain = None | bool | int | float | str | list["Plain"] | dict[str, "Plain"]
 _MAX_DEPTH: Final = 64
+MAX_VALUES: Final = 100_000
 
 
 def from_yaml(text: str) -> dict[str, Plain]:
@@ -45,10 +46,10 @@ def to_yaml(value: object) -> str:
     """Return the value as YAML without the last line feed.
 
     Raises:
-        ValueError: The value is nested too deeply.
+        ValueError: The value is nested too deeply, or has too many parts.
     """
     text = pyyaml.dump(
-        _reduced(value, 0),
+        _Reduction().of(value, 0),
         Dumper=_Dumper,
         default_flow_style=False,
         allow_unicode=True,
@@ -58,17 +59,24 @@ def to_yaml(value: object) -> str:
     return text.removesuffix("...\n").removesuffix("\n")
 
 
-def _reduced(value: object, depth: int) -> Plain:
-    if depth > _MAX_DEPTH:
-        raise ValueError(f"toYaml writes at most {_MAX_DEPTH} levels")
-    if isinstance(value, AbcMapping):
-        return {str(key): _reduced(item, depth + 1) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_reduced(item, depth + 1) for item in value]
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    # gotpl's marker of a missing value prints like this.
-    return None if repr(value) in ("INVALID", "UNTYPED_NIL") else str(value)
+class _Reduction:
+    """Makes values of templates plain; what is repeated is counted as often as it is written."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def of(self, value: object, depth: int) -> Plain:
+        self._count += 1
+        if depth > _MAX_DEPTH or self._count > MAX_VALUES:
+            raise ValueError(f"toYaml writes at most {_MAX_DEPTH} levels and {MAX_VALUES} values")
+        if isinstance(value, AbcMapping):
+            return {str(key): self.of(item, depth + 1) for key, item in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self.of(item, depth + 1) for item in value]
+        if value is None or isinstance(value, bool | int | float | str):
+            return value
+        # gotpl's marker of a missing value prints like this.
+        return None if repr(value) in ("INVALID", "UNTYPED_NIL") else str(value)
 
 
 class _Dumper(pyyaml.SafeDumper):

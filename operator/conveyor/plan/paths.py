@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
+from conveyor.config.globs import Glob, compile_glob
 from conveyor.plan.facts import PathFilter
-from conveyor.plan.globs import Glob, compile_glob
 
 Parts = tuple[str, ...]
 

@@ -17,7 +17,7 @@ SEPARATOR = "### error\n"
 
 
 def test_there_are_enough() -> None:
-    assert len(GOLDEN) >= 25
+    assert len(GOLDEN) >= 110
 
 
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)

@@ -59,9 +59,12 @@ def test_wrong_project_names(name: str) -> None:
     ("text", "said"),
     [
         ("", "werf.yaml: the meta section is missing"),
-        ("configVersion: one\nproject: a", "werf.yaml:1: `configVersion` has to be 1"),
-        ("configVersion: true\nproject: a", "werf.yaml:1: `configVersion` has to be 1"),
-        ("configVersion: [1]\nproject: a", "werf.yaml:1: `configVersion` has to be 1"),
+        (
+            "configVersion: one\nproject: a",
+            'werf.yaml:1: `configVersion` is "one"; write the number 1',
+        ),
+        ("configVersion: true\nproject: a", "the boolean true in YAML; write the number 1"),
+        ("configVersion: [1]\nproject: a", "`configVersion` is a list; write the number 1"),
         ("configVersion: 1\nproject: a\nbuild: x", 'werf.yaml:3: `build` is "x"; write a mapping'),
         ("configVersion: 1\nproject: a\nbuild: {platform: [arm]}", "write os/architecture"),
         (

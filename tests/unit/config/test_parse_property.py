@@ -8,9 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conveyor.api.errors import UserError
+from conveyor.config.dockerignore import Dockerignore
+from conveyor.config.documents import split
+from conveyor.config.files import MemoryFiles
+from conveyor.config.giterminism import check_policy, parse_policy
+from conveyor.config.globs import matches
 from conveyor.config.model import WerfConfig
 from conveyor.config.parse import parse
+from conveyor.config.render import CommitInfo, render
 from conveyor.config.report import MAX_SHOWN
+from conveyor.config.yaml_functions import from_yaml, to_yaml
 
 META = "configVersion: 1\nproject: p\n---\n"
 WORDS = """
@@ -126,3 +133,82 @@ def test_odd_texts(text: str) -> None:
         parse(META + text)
     with pytest.raises(UserError):
         parse(text)
+
+
+COMMIT = CommitInfo(hash="ab" * 20, date=0)
+PIECES = r"""
+{{ }} {{- -}} | ( ) . .Env .Files .Commit.Date.Unix .nope .nope.more $ $x := = , " ` 'c' "text" "a.tmpl" 1 -7 0x1F 1.5e3
+nil true if else end range with define block template break continue /* */ include tpl env required fail fromYaml
+toYaml toJson printf "%d%s%v%*d" print len index slice eq and or not list dict first last upper trim quote indent 2
+regexFindAll "[a-z" until 5 default ternary semver "1.2" now date "2006" .Files.Get .Files.Glob "**" .Files.Exists
+configVersion: project: image: from: --- - : \n shell install
+"""
+TEMPLATES = st.lists(st.sampled_from(PIECES.split()), max_size=12).map(" ".join)
+ACTIONS = TEMPLATES.map(lambda text: "{{ " + text + " }}")
+
+
+def _load(texts: dict[str, str]) -> None:
+    """Render and parse as a build does; a user's error is fine, any other exception is not."""
+    files = MemoryFiles(texts)
+    with contextlib.suppress(UserError):
+        config = parse(render(files, env={"A": "b"}, environment="", commit=COMMIT))
+        check_policy(config, parse_policy(files.get("werf-giterminism.yaml")))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=200), st.booleans())
+def test_any_bytes(content: bytes, after_meta: Any) -> None:
+    text = content.decode("utf-8", "surrogateescape")
+    _load({"werf.yaml": META + text if after_meta else text})
+    _load({"werf.yaml": META + "{{ 1 }}: 2\n" + text})
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(TEMPLATES | ACTIONS, max_size=4).map("\n".join), ACTIONS)
+def test_template_like_text(text: str, other: str) -> None:
+    _load({"werf.yaml": META + "{{ 1 }}: 2\n" + text, ".werf/a.tmpl": other})
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=100) | TEMPLATES.map(str.encode))
+def test_any_policy_and_dockerignore(content: bytes) -> None:
+    text = content.decode("utf-8", "surrogateescape")
+    for start in ("", "giterminismConfigVersion: 1\n", "giterminismConfigVersion: 1\nconfig:\n  "):
+        with contextlib.suppress(UserError):
+            parse_policy(start + text)
+    with contextlib.suppress(UserError):
+        Dockerignore.parse(text)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.text("ab: -#'\"\n\t[{é", max_size=6),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abc ", max_size=3), inner),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(st.text("abc", min_size=1, max_size=3), VALUES, max_size=3))
+def test_what_is_written_as_yaml_reads_back(value: Any) -> None:
+    assert from_yaml(to_yaml(value) + "\n") == value
+
+
+LINES = st.sampled_from(
+    ["---", "--- ", "---\t# c", "--- x", "----", "--", " ---", "# c", "", "a: b", "---\r"]
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(LINES, max_size=12))
+def test_documents_keep_their_lines(lines: list[str]) -> None:
+    for document in split("\n".join(lines)):
+        own = document.text.split("\n")
+        assert lines[document.line - 1 :][: len(own)] == own
+        assert not {"---", "--- ", "---\t# c", "---\r"} & set(own)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text("ab*?[]{},/\\-^!", max_size=12), st.text("ab/", min_size=1, max_size=8))
+def test_any_glob(pattern: str, path: str) -> None:
+    with contextlib.suppress(UserError):
+        assert matches(pattern, path) in (True, False)

@@ -98,6 +98,16 @@ def test_missing_key_and_nil_like_go() -> None:
     assert _render('{{ print 1 2 "a" 3 }}') == "1 2a3"
 
 
+def test_no_match_of_a_regular_expression_is_an_empty_list() -> None:
+    template = '{{ $a := regexFindAll "x" "y" -1 }}{{ $b := mustRegexFindAll "x" "y" -1 }}{{ $a }}{{ len $b }}'
+    assert _render(template) == "[]0"
+    assert _render('{{ regexFindAll "[a-c]" "abx" -1 }}') == "[a b]"
+
+
+def test_a_pipe_at_the_end_is_no_mistake_as_in_go() -> None:
+    assert _render('{{ "a" | }}{{ .nope | }}') == "a<no value>"
+
+
 @pytest.mark.parametrize(
     ("template", "env", "wanted"),
     [
@@ -144,10 +154,11 @@ def test_env_without_permission_fails_even_if_set() -> None:
         ('{{ required "need it" .x }}', "werf.yaml:1: function 'required' failed: need it"),
         ('{{ required "need it" "" }}', "need it"),
         ('{{ .Files.Get "nope" }}', 'the file "nope" is not in the commit'),
-        ('{{ .Files.Glob "{a" }}', "without its"),
+        ('{{ .Files.Glob "{a" }}', "a '{' is not closed"),
         ('\n{{ include "bad.tmpl" . }}', ".werf/bad.tmpl:2: "),
         ('{{ fromYaml "- a" }}', "fromYaml reads a mapping"),
         ('{{ fromYaml "a: [" }}', "line 2: not valid YAML"),
+        ("{{ len .nope }}", "function 'len' failed: a missing value has no length"),
         ('{{ getHostByName "example.org" }}', "must not depend on name resolution"),
         ('{{ expandenv "$HOME" }}', "'expandenv' not defined"),
         ("{{ .Env.x }}", "not allowed"),
@@ -158,7 +169,7 @@ def test_env_without_permission_fails_even_if_set() -> None:
         ('{{ define "r" }}{{ template "r" . }}{{ end }}{{ template "r" . }}', "includes itself"),
         (
             "{{ range until 1000 }}{{ range until 1000 }}{{ range until 9 }}{{ end }}{{ end }}{{ end }}",
-            "budget",
+            "go through more than 1000000 iterations",
         ),
         ("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", "nesting limit"),
     ],
@@ -183,7 +194,10 @@ def test_a_missing_config_and_the_other_name() -> None:
 
 
 def test_a_config_that_is_too_large() -> None:
-    assert "4000000 are allowed" in _refused("x" * 4_000_001)
+    assert "4000000 are allowed in one config" in _refused("x" * 4_000_001)
+    assert "1000000 are allowed with templates in it" in _refused("{{ 1 }}" + "x" * 1_000_000)
+    message = _refused("{{ 1 }}", {".werf/a.tmpl": "x" * 1_000_001})
+    assert message.startswith(".werf/a.tmpl: has 1000001 characters")
 
 
 @pytest.mark.parametrize(

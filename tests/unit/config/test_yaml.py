@@ -67,7 +67,7 @@ def test_a_quoted_merge_key_is_a_key() -> None:
         ("a: 1\n--- b\n", 2, "second YAML document"),
         ("a: [1\n", 2, "not valid YAML"),
         ("a: '", 1, "not valid YAML"),
-        ("a: \x01", 1, "not readable as YAML"),
+        ("a: \x01", 1, "the character U+0001 is not allowed in YAML"),
         ("a: \ud800", 1, "not valid Unicode"),
         ("a: " + "[" * (MAX_DEPTH + 1), 1, "nested deeper"),
         ("[" * 100_000, 1, "nested deeper"),

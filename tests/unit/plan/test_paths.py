@@ -3,7 +3,7 @@
 import pytest
 
 from conveyor.api.errors import UserError
-from conveyor.plan.globs import compile_glob
+from conveyor.config.globs import compile_glob
 from conveyor.plan.paths import AllOf, Below, Include, PathMatcher, relative_to
 
 

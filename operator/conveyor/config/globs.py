@@ -66,6 +66,12 @@ def compile_glob(pattern: str) -> tuple[Glob, ...]:
     return tuple(_compile(text, pattern) for text in _expand_braces(pattern))
 
 
+def matches(pattern: str, path: str) -> bool:
+    """Whether a slash-separated relative path matches the pattern; errors as for `compile_glob`."""
+    names = tuple(path.split("/"))
+    return any(glob.matches(names) for glob in compile_glob(pattern))
+
+
 def _compile(text: str, pattern: str) -> Glob:
     parts = tuple(part for part in text.split("/") if part)
     segments = tuple(_compile_segment(part, pattern) for part in parts)

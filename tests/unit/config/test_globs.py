@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conveyor.config.glob import GlobError, matches
+from conveyor.api.errors import UserError
+from conveyor.config.globs import matches
 
 
 @pytest.mark.parametrize(
@@ -23,7 +24,8 @@ from conveyor.config.glob import GlobError, matches
         ("[a-c]x", "bx"),
         ("[!a-c]x", "dx"),
         ("[^a]", "b"),
-        ("[]]", "]"),
+        (r"[\]]", "]"),
+        (r"a\{b", "a{b"),
         ("{a,b/c}.x", "b/c.x"),
         ("{a,{b,c}}", "c"),
         (r"\*", "*"),
@@ -56,9 +58,9 @@ def test_not_matching(pattern: str, path: str) -> None:
     assert not matches(pattern, path)
 
 
-@pytest.mark.parametrize("pattern", ["{a", "a}", "[a", "x" * 2000, "{a,b}" * 10])
+@pytest.mark.parametrize("pattern", ["{a", "[a", "a\\", "x" * 5000, "{a,b}" * 11])
 def test_refused(pattern: str) -> None:
-    with pytest.raises(GlobError):
+    with pytest.raises(UserError):
         matches(pattern, "a")
 
 
@@ -67,7 +69,7 @@ def test_hostile_patterns_finish() -> None:
     assert not matches("**/" * 200 + "x", "a/" * 500 + "b")
 
 
-@given(st.text("ab*?", max_size=8), st.text("ab", max_size=8))
+@given(st.text("ab*?", max_size=8), st.text("ab", min_size=1, max_size=8))
 def test_one_segment_as_a_regular_expression(pattern: str, part: str) -> None:
     expression = re.escape(pattern).replace(r"\*", "[^/]*").replace(r"\?", "[^/]")
     if pattern == "**":
