@@ -194,7 +194,7 @@ async def _all_answers(options: ProjectOptions, storage: Storage) -> dict[Questi
     project = await Project.open(options)
     config = await project.config()
     answers = storage.known()
-    async with project.git_answers(config) as git:
+    async with project.git_answers() as git:
         while True:
             facts = Facts(commit=project.commit, stages=storage.by_digest(), answers=answers)
             outcome = plan(config, facts)

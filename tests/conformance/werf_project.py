@@ -7,7 +7,7 @@ from pathlib import Path
 
 from werf_history import run_git
 
-from conveyor.adapters.answers import GitAnswers, remote_urls
+from conveyor.adapters.answers import GitAnswers
 from conveyor.adapters.git_clones import open_local
 from conveyor.adapters.git_files import GitFiles
 from conveyor.adapters.renderer import Renderer
@@ -58,7 +58,7 @@ class Project:
         """Return names and digests of all stages, nothing being built yet."""
         config = await self.config()
         repo = await open_local(self.path)
-        git = GitAnswers(repo, remote_urls(config), open_local)
+        git = GitAnswers(repo, open_local)
         answers: dict[Question, Answer] = {}
         for _ in range(MAX_ROUNDS):
             result = plan(config, Facts(commit=self.commit, stages={}, answers=dict(answers)))

@@ -121,15 +121,19 @@ async def test_a_config_of_many_megabytes_is_not_read(work):
 
 
 def test_no_path_of_a_config_leads_out():
-    """Targets are paths of the image, sources paths of the repository; `..` at their beginning means nothing."""
+    """Targets are paths of the image, sources paths of the repository: neither may lead above its root."""
     text = WERF + (
         "git: [{add: /../../etc, to: /../../srv/../app/}]\n"
         "import: [{image: b, add: /../x, to: /../y, before: install}]\n---\nimage: b\nfrom: x:1\n"
     )
-    image = parse(text).images[0]
-    (mapping,), (item,) = image.git, image.imports
-    assert (mapping.add, mapping.to) == ("etc", "/app")
-    assert (item.add, item.to) == ("/x", "/y")
+    with pytest.raises(UserError) as caught:
+        parse(text)
+    assert str(caught.value).count("leads above the root") == 4
+
+
+def test_dots_inside_a_path_are_resolved():
+    (mapping,) = parse(WERF + "git: [{add: /etc/../src, to: /srv/../app/}]\n").images[0].git
+    assert (mapping.add, mapping.to) == ("src", "/app")
 
 
 @pytest.mark.parametrize("key", ["includePaths", "excludePaths"])
