@@ -91,6 +91,15 @@ class GitRepo:
                 return found or self._missing(f"{'branch' if name is branch else 'tag'} {name!r}")
         return await self._peel(await self._default_branch()) or self._missing("default branch")
 
+    async def revision(self, text: str) -> str:
+        """Return the commit of a revision of this very repository, as git itself reads it (HEAD~2, v1.0, 1a2b3c4).
+
+        Raises:
+            UserError: GitRevisionNotFound.
+        """
+        found = "" if text.startswith("-") else await self._peel(text)
+        return found or self._missing(f"revision {text!r}")
+
     async def commit_exists(self, commit: str) -> bool:
         """Whether the commit is in the clone; never asks the server."""
         return is_full_id(commit) and await self._peel(commit) == commit

@@ -26,7 +26,7 @@ _OPTIONS: Final = (
         "--commit",
         default="HEAD",
         show_default=True,
-        help="Full commit id, branch, tag or HEAD.",
+        help="Commit: id, branch, tag, HEAD~2, … as git reads it.",
     ),
     click.option(
         "--dir",

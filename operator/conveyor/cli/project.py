@@ -14,7 +14,6 @@ from conveyor.adapters.answers import GitAnswers
 from conveyor.adapters.configs import NAMES, ConfigSource, config_name
 from conveyor.adapters.git_clones import GitClones, open_local
 from conveyor.adapters.git_files import GitFiles
-from conveyor.adapters.git_names import is_full_id
 from conveyor.adapters.git_repo import GitRepo
 from conveyor.adapters.renderer import Renderer
 from conveyor.api.errors import UserError
@@ -30,7 +29,7 @@ class ProjectOptions:
 
     Attributes:
         git: A repository on disk, bare or with a work tree.
-        commit: Full commit id, branch, tag or HEAD.
+        commit: Any revision that git understands: an id, a branch, a tag, HEAD~2.
         directory: The project directory in the repository, "" for its root.
         config: Path of the config in the project directory, "" for the usual names.
         env: Environment variables; werf-giterminism.yaml says which of them templates may read.
@@ -70,7 +69,7 @@ class Project:
             UserError: There is no such repository, commit or config.
         """
         repo = await open_local(options.git)
-        commit = await find_commit(repo, options.commit)
+        commit = await repo.revision(options.commit)
         directory = _directory(options.directory)
         files = await GitFiles.open(repo, commit, directory)
         source = ConfigSource(
@@ -118,29 +117,6 @@ class Project:
                 return await (clones.open(url) if found is None else open_local(found))
 
             yield GitAnswers(self.repo, open_remote)
-
-
-async def find_commit(repo: GitRepo, revision: str) -> str:
-    """Return the full id of a commit given by id, branch, tag or HEAD.
-
-    Raises:
-        UserError: GitRevisionNotFound.
-    """
-    if is_full_id(revision):
-        return await repo.resolve(commit=revision)
-    if revision == "HEAD":
-        return await repo.resolve()
-    for kind in ("branch", "tag"):
-        try:
-            return await repo.resolve(**{kind: revision})
-        except UserError as error:
-            if error.reason is not Reason.GIT_REVISION_NOT_FOUND:
-                raise
-    raise UserError(
-        Reason.GIT_REVISION_NOT_FOUND,
-        f"{repo.shown_url} has no branch or tag {revision!r}; a commit is named by its full id "
-        "(git rev-parse shows it), a branch, a tag or HEAD",
-    )
 
 
 def _directory(text: str) -> str:

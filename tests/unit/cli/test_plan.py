@@ -82,7 +82,8 @@ def test_what_is_not_there_is_the_users_error(repo, conveyor, tmp_path):
     repo.commit({"readme": ""})
     missing = conveyor("plan", "--commit", "nowhere")
     assert missing.code == 2
-    assert "no branch or tag 'nowhere'" in missing.err
+    assert "has no revision 'nowhere'" in missing.err
+    assert conveyor("plan", "--commit=--all").code == 2
     none = conveyor("plan", "--dir", "svc")
     assert none.code == 2
     assert "there is no werf.yaml or werf.yml in directory 'svc'" in none.err
