@@ -7,7 +7,6 @@ cut off half-way: names are deterministic, publishing is idempotent by digest.
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from conveyor.adapters.cluster import JOBS, ApiError, Cluster
 from conveyor.adapters.events import EventRecorder
@@ -24,6 +23,7 @@ from conveyor.jobs.repositories import repositories
 from conveyor.jobs.task import tasks
 from conveyor.plan.image_config import kept_labels
 from conveyor.plan.model import BuildPlan
+from conveyor.shell.clock import now
 from conveyor.shell.publish import Published, Replan, parent_image, publish
 from conveyor.shell.reports import Reports
 from conveyor.shell.session import Session
@@ -150,8 +150,8 @@ class Dispatcher:
         labels = {"werf": plan.project, "source-stage-id": source_id}
         if export.checksum_id:
             labels |= {"import-source-id": export.checksum_id, "checksum": action.result.checksum}
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")  # noqa: TID251 - the shell's clock
-        await session.storage.record(export.key, action.result, labels, now)
+        created = now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        await session.storage.record(export.key, action.result, labels, created)
 
     async def warn(self, build: ImageBuild, reason: Reason, message: str) -> None:
         """Tell that a build came to a bad end."""

@@ -8,7 +8,7 @@ first, and then ours is discarded. Building happened outside of any lock; only "
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from conveyor.adapters.lock_manager import LockManager
 from conveyor.api import names
@@ -26,6 +26,7 @@ from conveyor.plan.model import (
     ScratchBase,
     StageState,
 )
+from conveyor.shell.clock import now
 from conveyor.shell.session import Session
 
 log = logging.getLogger(__name__)
@@ -94,14 +95,14 @@ async def publish(
         existing = _stored(await replan(), stage)
         if existing is not None:
             return Published(stage=existing, discarded=True)
-        now = datetime.now(UTC)  # noqa: TID251 - the shell's clock
-        stage_id = await _new_id(session, stage, parent, now)
+        created = now()
+        stage_id = await _new_id(session, stage, parent, created)
         config = stage_config(
             stage,
             parent,
             action.result,
             project_commit=commit,
-            created=now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            created=created.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         )
         if not held():
             raise NotYet(Reason.LOCK_LOST, f"the lock of stage {stage.digest} was lost", after=1.0)
@@ -118,11 +119,11 @@ def _stored(plan: BuildPlan, stage: PlannedStage) -> StageDesc | None:
 
 
 async def _new_id(
-    session: Session, stage: PlannedStage, parent: ParentImage, now: datetime
+    session: Session, stage: PlannedStage, parent: ParentImage, created: datetime
 ) -> StageID:
     """A timestamp later than the parent's and than every stage of this digest, whatever clocks say."""
     assert stage.digest is not None  # noqa: S101 - only planned digests get here
     times = (await session.storage.stages()).get(stage.digest, ())
     of_parent = int(parent.stage_id.rpartition("-")[2] or 0)
     newest = max((*times, of_parent), default=0)
-    return StageID(digest=stage.digest, timestamp=max(int(now.timestamp() * 1000), newest + 1))
+    return StageID(digest=stage.digest, timestamp=max(int(created.timestamp() * 1000), newest + 1))

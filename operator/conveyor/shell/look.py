@@ -1,0 +1,208 @@
+"""The normal course of one look: plan, see what Jobs there are, decide, act; again for as long as acting changes something.
+
+In: what a look works with. Out: the last `Step`, with which its status is written. What goes wrong is raised to
+`conveyor.shell.reconcile`.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final, assert_never
+
+from conveyor.adapters.cluster import Cluster
+from conveyor.api.v1alpha1 import Execution, ImageBuild, ImageBuildStatus
+from conveyor.config.model import WerfConfig
+from conveyor.jobs import exports, status
+from conveyor.jobs.attempts import patience_left
+from conveyor.jobs.decide import decide
+from conveyor.jobs.decision import (
+    Action,
+    Decision,
+    PublishStage,
+    RecordExport,
+    Situation,
+    StartJob,
+    StopJob,
+)
+from conveyor.jobs.manifest import run_id
+from conveyor.jobs.model import Bundle, ObservedJob
+from conveyor.jobs.status import Run
+from conveyor.plan.facts import Facts
+from conveyor.plan.model import BuildPlan, StageState
+from conveyor.plan.staged import staged_version
+from conveyor.shell.answer import Answers
+from conveyor.shell.clock import now
+from conveyor.shell.configs import Configs
+from conveyor.shell.dispatch import Dispatcher
+from conveyor.shell.observing import observed_jobs
+from conveyor.shell.remotes import head_facts
+from conveyor.shell.reports import Reports
+from conveyor.shell.session import Session
+from conveyor.shell.settings import Settings
+from conveyor.shell.statuses import Statuses
+
+_MAX_ROUNDS: Final = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What one look works with.
+
+    Attributes:
+        images: Names of the images to build.
+    """
+
+    session: Session
+    run: Run
+    config: WerfConfig
+    images: tuple[str, ...]
+
+    @property
+    def build(self) -> ImageBuild:
+        """The build as it was last read."""
+        return self.session.build
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One round: what was planned, seen and decided."""
+
+    plan: BuildPlan
+    jobs: tuple[ObservedJob, ...]
+    decision: Decision
+    bundles: Mapping[str, Bundle]
+
+
+class Course:
+    """Takes the steps of a look."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        settings: Settings,
+        dispatcher: Dispatcher,
+        reports: Reports,
+        configs: Configs,
+    ) -> None:
+        self._cluster = cluster
+        self._settings = settings
+        self._dispatcher = dispatcher
+        self._reports = reports
+        self._configs = configs
+        self._answers = Answers()
+        self._statuses = Statuses(cluster)
+
+    async def run(self, look: Look) -> tuple[Look, Step]:
+        """Step until acting changes nothing more; answers the look with the build as it is now, and the last step."""
+        step = await self._step(look)
+        for _ in range(_MAX_ROUNDS):
+            if not await self._apply(look, step):
+                break
+            await self._statuses.write(look.build, planned(look, step))
+            session = replace(look.session, build=await self._statuses.reread(look.build))
+            look = replace(look, session=session)
+            step = await self._step(look)
+        return look, step
+
+    async def _plan(self, look: Look) -> BuildPlan:
+        spec, meta, run = look.build.spec, look.build.metadata, look.run
+        facts = Facts(
+            commit=run.commit,
+            stages=await look.session.storage.stages(),
+            repo=spec.repo,
+            staged_version=staged_version(spec.env_map()),
+            virtual_merge=spec.source is not None and spec.source.git.virtual_merge,
+            answers=head_facts(run.remotes),
+        )
+        scope = f"{meta.uid}/{run.generation}/{run.started_at}"
+        return await self._answers.plan(look.session, look.config, facts, look.images, scope)
+
+    async def _step(self, look: Look) -> Step:
+        plan = await self._plan(look)
+        jobs = await observed_jobs(self._cluster, self._reports, look.session)
+        bundles = await _bundles(look.session, plan)
+        build = look.build
+        decision = decide(
+            Situation(
+                plan=plan,
+                jobs=jobs,
+                bundles=bundles,
+                owner_uid=build.metadata.uid,
+                run_id=run_id(build),
+                fuse=build.spec.execution is Execution.IMAGE_PER_JOB,
+                slots=await self._slots(build, jobs),
+                retry_limit=build.spec.retry_limit,
+                started_at=look.run.started,
+                now=now(),
+            )
+        )
+        return Step(plan=plan, jobs=jobs, decision=decision, bundles=bundles)
+
+    async def _slots(self, build: ImageBuild, jobs: tuple[ObservedJob, ...]) -> int:
+        mine = sum(job.owner_uid == build.metadata.uid and _takes_slot(job) for job in jobs)
+        free = build.spec.parallel_tasks_limit - mine
+        if self._settings.max_jobs and free > 0:
+            live = await self._dispatcher.live_jobs(self._settings.watch_namespaces)
+            free = min(free, self._settings.max_jobs - live)
+        return max(0, free)
+
+    async def _apply(self, look: Look, step: Step) -> bool:
+        """Do what was decided, independent actions at once; True when a new step is worth it right away."""
+        actions = (self._act(look, step, action) for action in step.decision.actions)
+        done = await asyncio.gather(*actions, return_exceptions=True)
+        for outcome in done:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return any(done)
+
+    async def _act(self, look: Look, step: Step, action: Action) -> bool:
+        """Do one thing; True when it changes what there is to decide."""
+
+        async def replan() -> BuildPlan:
+            return await self._plan(look)
+
+        session, commit = look.session, look.run.commit
+        match action:
+            case PublishStage():
+                await self._dispatcher.publish(session, step.plan, action, replan, commit)
+                return True
+            case RecordExport():
+                await self._dispatcher.record(session, step.plan, action)
+                return True
+            case StartJob():
+                env = await self._configs.commit_env(session, commit)
+                return await self._dispatcher.start(session, step.plan, action, step.bundles, env)
+            case StopJob():
+                await self._dispatcher.stop(session, action)
+                return False
+            case _:
+                assert_never(action)
+
+
+def planned(look: Look, step: Step) -> ImageBuildStatus:
+    """Return the status that a step amounts to."""
+    references = {
+        image.name: look.session.storage.reference(last.manifest_digest)
+        for image in step.plan.images
+        if (last := image.stages[-1].stored) is not None
+    }
+    return status.planned(look.build, look.run, step.plan, step.decision, references, now())
+
+
+def _takes_slot(job: ObservedJob) -> bool:
+    """Whether the Job counts against the limit; one that waits in vain does not keep others from running."""
+    patience = patience_left(job, now())
+    return not job.ended and (patience is None or patience > 0)
+
+
+async def _bundles(session: Session, plan: BuildPlan) -> dict[str, Bundle]:
+    """The recorded exports of everything that is still to be built."""
+    keys = {
+        export.key
+        for image in plan.images
+        for stage in image.stages
+        if stage.state is not StageState.CACHED
+        for export in exports.exports_of(stage, plan)
+    }
+    found = await asyncio.gather(*(session.storage.bundle(key) for key in sorted(keys)))
+    return {key: bundle for key, bundle in zip(sorted(keys), found, strict=True) if bundle}
