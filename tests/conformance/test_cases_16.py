@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import pytest
 from planning import NEW, World, digests, names, stage, states
 
-from conveyor.adapters.stages_storage import ImageCache, StagesStorage
+from conveyor.adapters.repository_images import ImageCache
+from conveyor.adapters.stages_storage import StagesStorage
 from conveyor.api.errors import UserError
 from conveyor.config.no_effect import without_effect
 from conveyor.plan import labels

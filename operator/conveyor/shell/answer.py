@@ -130,9 +130,9 @@ async def _ask(session: Session, question: Question) -> Answer:
         case StageInfo(id=stage_id):
             return await session.storage.stage(stage_id)
         case BaseImageInfo(reference=reference, platform=platform):
-            return await session.storage.base_image(reference, platform)
+            return await session.storage.base_images.look_up(reference, platform)
         case ImportChecksum(id=source_id):
-            return await session.storage.import_record(source_id)
+            return await session.storage.records.import_record(source_id)
         case _:
             return await _ask_git(session, question)
 

@@ -58,7 +58,7 @@ class Dispatcher:
             image=action.image,
             stages=action.stages,
             parent=parent,
-            execution=await session.storage.execution_image(
+            execution=await session.storage.execution_images.publish(
                 parent, ansible=any(stage.work.tasks for stage in action.stages)
             ),
             exports=action.exports,
@@ -104,7 +104,7 @@ class Dispatcher:
 
     async def _source(self, session: Session, plan: BuildPlan, export: Export) -> ParentImage:
         if export.external:
-            return await session.storage.adopt(export.source, "linux/amd64")
+            return await session.storage.base_images.adopt(export.source, "linux/amd64")
         stored = exports.source_stage(export, plan).stored
         if stored is None:
             raise NotYet(Reason.PROGRESSING, f"image {export.source} is not complete", after=1.0)
@@ -151,7 +151,7 @@ class Dispatcher:
         if export.checksum_id:
             labels |= {"import-source-id": export.checksum_id, "checksum": action.result.checksum}
         created = now().strftime("%Y-%m-%dT%H:%M:%SZ")
-        await session.storage.record(export.key, action.result, labels, created)
+        await session.storage.records.write(export.key, action.result, labels, created)
 
     async def warn(self, build: ImageBuild, reason: Reason, message: str) -> None:
         """Tell that a build came to a bad end."""

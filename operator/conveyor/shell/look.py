@@ -204,5 +204,5 @@ async def _bundles(session: Session, plan: BuildPlan) -> dict[str, Bundle]:
         if stage.state is not StageState.CACHED
         for export in exports.exports_of(stage, plan)
     }
-    found = await asyncio.gather(*(session.storage.bundle(key) for key in sorted(keys)))
+    found = await asyncio.gather(*(session.storage.records.bundle(key) for key in sorted(keys)))
     return {key: bundle for key, bundle in zip(sorted(keys), found, strict=True) if bundle}

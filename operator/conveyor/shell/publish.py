@@ -69,7 +69,7 @@ async def parent_image(
         case ScratchBase():
             return await session.storage.parent("")
         case ExternalBase(reference=reference, digest=digest) if not built_on:
-            return await session.storage.adopt(reference, image.platform, digest)
+            return await session.storage.base_images.adopt(reference, image.platform, digest)
         case _:
             return await session.storage.parent(built_on)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from conveyor.adapters.cache import LruCache
 from conveyor.adapters.cluster import CORE, ApiError, Cluster
+from conveyor.adapters.execution_images import ToolsLayer
 from conveyor.adapters.git_clones import GitClones
 from conveyor.adapters.git_credentials import GitCredentials
 from conveyor.adapters.git_repo import GitRepo
@@ -22,7 +23,8 @@ from conveyor.adapters.oci_ref import ImageRef
 from conveyor.adapters.registry import RegistryClient
 from conveyor.adapters.registry_auth import Credentials, DockerConfigError
 from conveyor.adapters.registry_endpoints import RegistryOptions
-from conveyor.adapters.stages_storage import ImageCache, StagesStorage, ToolsLayer
+from conveyor.adapters.repository_images import ImageCache
+from conveyor.adapters.stages_storage import StagesStorage
 from conveyor.api import names
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason

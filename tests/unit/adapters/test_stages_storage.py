@@ -15,6 +15,7 @@ if str(ROOT) not in sys.path:
 
 from tests.registry.conftest import registry  # noqa: E402, F401 - a fixture
 
+from conveyor.adapters.execution_images import ToolsLayer  # noqa: E402
 from conveyor.adapters.oci import (  # noqa: E402
     DOCKER_CONFIG,
     DOCKER_LAYER_GZIP,
@@ -30,13 +31,8 @@ from conveyor.adapters.registry import RegistryClient  # noqa: E402
 from conveyor.adapters.registry_auth import Credentials  # noqa: E402
 from conveyor.adapters.registry_endpoints import RegistryOptions  # noqa: E402
 from conveyor.adapters.registry_errors import NotFoundError  # noqa: E402
-from conveyor.adapters.stages_storage import (  # noqa: E402
-    ImageCache,
-    StagesStorage,
-    ToolsLayer,
-    canonical,
-    labels_of,
-)
+from conveyor.adapters.repository_images import ImageCache, canonical, labels_of  # noqa: E402
+from conveyor.adapters.stages_storage import StagesStorage  # noqa: E402
 from conveyor.api.errors import UserError  # noqa: E402
 from conveyor.api.names import Reason  # noqa: E402
 from conveyor.jobs.model import ExportResult, LayerRef  # noqa: E402
@@ -197,7 +193,7 @@ async def test_publishing_twice_is_publishing_once(storage, client, repo):
 async def test_docker_layers_of_a_base_become_ocis(storage, client, repo):
     base = repo.with_tag("base")
     await push_image(client, base, docker=True)
-    parent = await storage.adopt(str(base), "linux/amd64")
+    parent = await storage.base_images.adopt(str(base), "linux/amd64")
     made = await publish(storage, client, repo, parent=parent)
     manifest = await client.get_manifest(repo.with_digest(made.manifest_digest))
     assert {layer.media_type for layer in manifest.layers} == {OCI_LAYER_GZIP}
@@ -265,7 +261,7 @@ async def test_adopting_brings_a_base_from_another_repository(storage, client, r
     base = ImageRef.parse(f"{registry.host}/library/{repo.repository.split('/')[1]}:12")
     manifest = await push_image(client, base, (b"lower", b"upper"))
     assert await client.head_manifest(repo.with_digest(manifest.digest)) is None
-    parent = await storage.adopt(str(base), "linux/amd64")
+    parent = await storage.base_images.adopt(str(base), "linux/amd64")
     assert parent.manifest_digest == manifest.digest
     assert parent.stage_id == ""
     assert [layer["digest"] for layer in parent.layers] == [sha(b"lower"), sha(b"upper")]
@@ -279,19 +275,19 @@ async def test_adopting_brings_a_base_from_another_repository(storage, client, r
 async def test_adopting_again_copies_nothing(storage, client, repo, registry):  # noqa: F811
     base = ImageRef.parse(f"{registry.host}/library/{repo.repository.split('/')[1]}:12")
     await push_image(client, base)
-    first = await storage.adopt(str(base), "linux/amd64")
+    first = await storage.base_images.adopt(str(base), "linux/amd64")
     before = registry.log.read_text().count('"http.request.method":"P')
     assert before >= 3, "blobs and manifest were written"
-    assert await storage.adopt(str(base), "linux/amd64") == first
+    assert await storage.base_images.adopt(str(base), "linux/amd64") == first
     assert registry.log.read_text().count('"http.request.method":"P') == before
 
 
 async def test_a_base_that_moved_is_adopted_anew(storage, client, repo, registry):  # noqa: F811
     base = ImageRef.parse(f"{registry.host}/library/{repo.repository.split('/')[1]}:12")
     await push_image(client, base, (b"old",))
-    old = await storage.adopt(str(base), "linux/amd64")
+    old = await storage.base_images.adopt(str(base), "linux/amd64")
     await push_image(client, base, (b"new",))
-    new = await storage.adopt(str(base), "linux/amd64")
+    new = await storage.base_images.adopt(str(base), "linux/amd64")
     assert old.manifest_digest != new.manifest_digest
     assert await storage.parent(old.manifest_digest) == old
 
@@ -300,9 +296,11 @@ async def test_a_pinned_base_is_adopted_as_it_was(storage, client, repo, registr
     base = ImageRef.parse(f"{registry.host}/test/pinned:1")
     before = await push_image(client, base, layers=(b"before",))
     await push_image(client, base, layers=(b"after",))
-    parent = await storage.adopt(str(base), "linux/amd64", before.digest)
+    parent = await storage.base_images.adopt(str(base), "linux/amd64", before.digest)
     assert parent.manifest_digest == before.digest
-    assert (await storage.adopt(str(base), "linux/amd64")).manifest_digest != before.digest
+    assert (
+        await storage.base_images.adopt(str(base), "linux/amd64")
+    ).manifest_digest != before.digest
 
 
 async def test_a_stages_image_id_is_that_of_its_config(storage, client, repo, tools):
@@ -316,7 +314,7 @@ async def test_a_stages_image_id_is_that_of_its_config(storage, client, repo, to
 async def test_the_base_image_as_the_planner_wants_it(storage, client, repo):
     base = repo.with_tag("base")
     manifest = await push_image(client, base)
-    found = await storage.base_image(str(base), "linux/amd64")
+    found = await storage.base_images.look_up(str(base), "linux/amd64")
     assert found.digest == manifest.digest
     assert found.config["Env"] == ["PATH=/bin"]
 
@@ -324,7 +322,7 @@ async def test_the_base_image_as_the_planner_wants_it(storage, client, repo):
 @pytest.mark.parametrize("reference", ["{host}/no/such:1", "{host}/a b", "{host}/x@sha256:1"])
 async def test_a_base_that_is_not_there_is_a_users_mistake(storage, registry, reference):  # noqa: F811
     name = reference.format(host=registry.host)
-    for ask in (storage.base_image, storage.adopt):
+    for ask in (storage.base_images.look_up, storage.base_images.adopt):
         with pytest.raises(UserError) as caught:
             await ask(name, "linux/amd64")
         assert caught.value.reason == Reason.BASE_IMAGE_NOT_FOUND
@@ -361,8 +359,8 @@ async def test_the_execution_image_has_the_tools_below_and_nothing_that_would_ru
         "rootfs": {"type": "layers", "diff_ids": [sha(b"diffbase")]},
     }
     await push_image(client, base, config=config)
-    parent = await storage.adopt(str(base), "linux/amd64")
-    reference = await storage.execution_image(parent)
+    parent = await storage.base_images.adopt(str(base), "linux/amd64")
+    reference = await storage.execution_images.publish(parent)
     manifest = await client.get_manifest(ImageRef.parse(reference))
     assert [layer.digest for layer in manifest.layers] == [tools.digest, sha(b"base")]
     made = await client.get_blob_json(repo, manifest.config)
@@ -377,37 +375,43 @@ async def test_ansible_lies_on_the_tools_where_it_is_wanted(storage, client, rep
     ansible = write_layer(other, "ansible")
     both = StagesStorage(client, repo.name, tools, ImageCache(), ansible=ansible)
     parent = await both.parent("")
-    plain = await both.execution_image(parent)
+    plain = await both.execution_images.publish(parent)
     assert await client.head_blob(repo, ansible.digest) is None
-    reference = await both.execution_image(parent, ansible=True)
-    assert plain == await both.execution_image(parent) == await storage.execution_image(parent)
+    reference = await both.execution_images.publish(parent, ansible=True)
+    assert (
+        plain
+        == await both.execution_images.publish(parent)
+        == await storage.execution_images.publish(parent)
+    )
     manifest = await client.get_manifest(ImageRef.parse(reference))
     assert [layer.digest for layer in manifest.layers] == [tools.digest, ansible.digest]
     config = await client.get_blob_json(repo, manifest.config)
     assert config["rootfs"]["diff_ids"] == [tools.diff_id, ansible.diff_id]
     assert await client.head_blob(repo, ansible.digest) == ansible.size
     with pytest.raises(LookupError):
-        await storage.execution_image(parent, ansible=True)
+        await storage.execution_images.publish(parent, ansible=True)
 
 
 async def test_equal_parents_have_one_execution_image(storage, client, repo, tools):
     made = await publish(storage, client, repo)
     parent = await storage.parent(made.manifest_digest, str(ID))
-    reference = await storage.execution_image(parent)
+    reference = await storage.execution_images.publish(parent)
     assert "@sha256:" in reference
     other = StagesStorage(client, repo.name, tools, ImageCache())
-    assert await other.execution_image(await other.parent(made.manifest_digest)) == reference
-    scratch = await storage.execution_image(await storage.parent(""))
+    assert (
+        await other.execution_images.publish(await other.parent(made.manifest_digest)) == reference
+    )
+    scratch = await storage.execution_images.publish(await storage.parent(""))
     assert scratch != reference
 
 
 async def test_the_tools_layer_is_uploaded_once(storage, client, repo, tools, registry):  # noqa: F811
     assert await client.head_blob(repo, tools.digest) is None
-    await storage.execution_image(await storage.parent(""))
+    await storage.execution_images.publish(await storage.parent(""))
     assert await client.head_blob(repo, tools.digest) == tools.size
     tools.path.unlink()
     made = await publish(storage, client, repo)
-    await storage.execution_image(await storage.parent(made.manifest_digest))
+    await storage.execution_images.publish(await storage.parent(made.manifest_digest))
 
 
 async def test_every_repository_gets_the_tools(client, repo, tools):
@@ -415,7 +419,7 @@ async def test_every_repository_gets_the_tools(client, repo, tools):
     for name in ("a", "b"):
         one = ImageRef.parse(f"{repo.name}/{name}")
         store = StagesStorage(client, one.name, tools, cache)
-        reference = await store.execution_image(await store.parent(""))
+        reference = await store.execution_images.publish(await store.parent(""))
         assert await client.head_blob(one, tools.digest) == tools.size
         assert await client.head_manifest(ImageRef.parse(reference)) is not None
 
@@ -430,48 +434,50 @@ async def exported(client, repo, content=b"files", checksum="f" * 32):
 
 
 async def test_a_record_is_found_as_bundle_and_as_import_metadata(storage, client, repo, tools):
-    assert await storage.bundle(KEY) is None
-    assert await storage.import_record("1" * 64) is None
+    assert await storage.records.bundle(KEY) is None
+    assert await storage.records.import_record("1" * 64) is None
     result = await exported(client, repo)
     labels = {"werf": "shop", "checksum": "f" * 32, "source-stage-id": str(ID)}
-    await storage.record(KEY, result, labels, "2024-05-06T12:00:00Z")
+    await storage.records.write(KEY, result, labels, "2024-05-06T12:00:00Z")
     for one in (storage, StagesStorage(client, repo.name, tools, ImageCache())):
-        found = await one.bundle(KEY)
+        found = await one.records.bundle(KEY)
         assert (found.layer, found.checksum, found.source_stage_id) == (
             result.layer,
             "f" * 32,
             str(ID),
         )
-        record = await one.import_record("1" * 64)
+        record = await one.records.import_record("1" * 64)
         assert (record.checksum, record.source_stage_id) == ("f" * 32, str(ID))
     assert await storage.stages() == {}
 
 
 async def test_a_record_may_be_replaced(storage, client, repo, tools):
     other = StagesStorage(client, repo.name, tools, ImageCache())
-    await storage.record(KEY, await exported(client, repo), {"source-stage-id": "a"}, "t")
-    assert (await storage.bundle(KEY)).source_stage_id == "a"
-    await other.record(KEY, await exported(client, repo, b"new"), {"source-stage-id": "b"}, "t")
-    assert (await storage.bundle(KEY)).source_stage_id == "b"
-    assert (await storage.bundle(KEY)).layer.digest == sha(b"new")
+    await storage.records.write(KEY, await exported(client, repo), {"source-stage-id": "a"}, "t")
+    assert (await storage.records.bundle(KEY)).source_stage_id == "a"
+    await other.records.write(
+        KEY, await exported(client, repo, b"new"), {"source-stage-id": "b"}, "t"
+    )
+    assert (await storage.records.bundle(KEY)).source_stage_id == "b"
+    assert (await storage.records.bundle(KEY)).layer.digest == sha(b"new")
 
 
 async def test_werfs_own_record_has_no_files(storage, client, repo):
     config = {"config": {"Labels": {"checksum": "f" * 32, "source-stage-id": "x"}}}
     await push_image(client, repo.with_tag(KEY), layers=(), config=config)
-    assert await storage.bundle(KEY) is None
-    assert (await storage.import_record("1" * 64)).checksum == "f" * 32
+    assert await storage.records.bundle(KEY) is None
+    assert (await storage.records.import_record("1" * 64)).checksum == "f" * 32
 
 
 async def test_an_empty_checksum_is_no_answer(storage, client, repo):
     await push_image(client, repo.with_tag(KEY), config={"config": {"Labels": {"checksum": ""}}})
-    assert await storage.import_record("1" * 64) is None
+    assert await storage.records.import_record("1" * 64) is None
 
 
 async def test_a_record_that_holds_no_image_is_no_bundle(storage, client, repo):
     """Somebody's image under the key, without rootfs."""
     await push_image(client, repo.with_tag(KEY), config={"config": {}})
-    assert await storage.bundle(KEY) is None
+    assert await storage.records.bundle(KEY) is None
 
 
 # --- small things -----------------------------------------------------------------------------------------------------

@@ -1,0 +1,83 @@
+"""Execution images: what a stage runs in.
+
+In: the image that a stage lies on. Out: a reference by digest: the same layers with the tools below, and a config without
+anything that would run. Source: `conveyor.plan.image_config.execution_config`.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from conveyor.adapters.oci import OCI_LAYER_GZIP, Descriptor
+from conveyor.adapters.repository_images import RepositoryImages, descriptor_of
+from conveyor.jobs.model import ParentImage
+from conveyor.plan.image_config import execution_config
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolsLayer:
+    """The stapel tools, or those of ansible: a gzip layer that holds only `/.conveyor`."""
+
+    path: Path
+    digest: str
+    diff_id: str
+    size: int
+
+    @classmethod
+    def load(cls, folder: Path, name: str = "tools") -> "ToolsLayer":
+        """Read `NAME.json` beside `NAME.tar.gz`, both made with the operator's image."""
+        data = json.loads((folder / f"{name}.json").read_text())
+        return cls(
+            path=folder / f"{name}.tar.gz",
+            digest=data["digest"],
+            diff_id=data["diffID"],
+            size=int(data["size"]),
+        )
+
+    @property
+    def descriptor(self) -> Descriptor:
+        """The layer as it stands in a manifest."""
+        return Descriptor(media_type=OCI_LAYER_GZIP, digest=self.digest, size=self.size)
+
+
+class ExecutionImages:
+    """Execution images of one repository; each is written once."""
+
+    def __init__(
+        self, images: RepositoryImages, tools: ToolsLayer, ansible: ToolsLayer | None
+    ) -> None:
+        self._images = images
+        self._tools = tools
+        self._ansible = ansible
+
+    async def publish(self, parent: ParentImage, *, ansible: bool = False) -> str:
+        """Publish the execution image of a parent (config and manifest only); return its reference by digest.
+
+        Args:
+            parent: What it starts from.
+            ansible: Whether tasks of ansible are to run in it.
+        """
+        images, tools = self._images, [self._tools, *((self._ansible_layer(),) if ansible else ())]
+        key = (images.repo.name, parent.manifest_digest, *(layer.digest for layer in tools))
+        known = images.cache.execution.get(key)
+        if known is None:
+            for layer in tools:
+                await self._ensure(layer)
+            config = execution_config(parent.config, *(layer.diff_id for layer in tools))
+            layers = [layer.descriptor for layer in tools]
+            layers += [descriptor_of(layer) for layer in parent.layers]
+            manifest = await images.put(config, layers, images.repo)
+            known = str(images.repo.with_digest(manifest.digest))
+            images.cache.execution[key] = known
+        return known
+
+    def _ansible_layer(self) -> ToolsLayer:
+        if self._ansible is None:
+            raise LookupError("this operator was made without the ansible layer")
+        return self._ansible
+
+    async def _ensure(self, tools: ToolsLayer) -> None:
+        key = (self._images.repo.name, tools.digest)
+        if key not in self._images.cache.tools:
+            await self._images.registry.upload_file(self._images.repo, tools.path)
+            self._images.cache.tools.add(key)
