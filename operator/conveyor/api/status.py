@@ -1,6 +1,6 @@
 """`ImageBuild.status`: what is known about the build.
 
-In: values from `conveyor.jobs.status`, or the stored status. Out: `ImageBuildStatus` and its JSON.
+In: values from `conveyor.jobs.status` and its parts, or the stored status. Out: `ImageBuildStatus` and its JSON.
 Times are RFC 3339 in UTC, whole seconds. Lists are atomic, conditions apart: there is one writer,
 and managedFields stay small.
 """

@@ -26,7 +26,7 @@ from conveyor.jobs.decision import (
 )
 from conveyor.jobs.manifest import run_id
 from conveyor.jobs.model import Bundle, ObservedJob
-from conveyor.jobs.status import Run
+from conveyor.jobs.run import Run
 from conveyor.plan.facts import Facts
 from conveyor.plan.model import BuildPlan, StageState
 from conveyor.plan.staged import staged_version

@@ -24,7 +24,7 @@ from conveyor.api.names import Reason
 from conveyor.api.v1alpha1 import ImageBuild, ImageBuildStatus
 from conveyor.jobs import status
 from conveyor.jobs.decision import StopJob
-from conveyor.jobs.status import Run
+from conveyor.jobs.run import Run, finished, run_of
 from conveyor.shell import closing
 from conveyor.shell.clock import now
 from conveyor.shell.configs import Configs
@@ -74,12 +74,12 @@ class Reconciler:
         except UserError as error:
             await self._write_invalid(body, error)
             return None
-        if status.finished(build):
+        if finished(build):
             return None
         return await self._look(build)
 
     async def _look(self, build: ImageBuild) -> float | None:
-        run = status.run_of(build, now())
+        run = run_of(build, now())
         try:
             if build.spec.suspend:
                 await self._suspend(build, run)
@@ -200,9 +200,9 @@ class Reconciler:
         bare = ImageBuild.from_object(
             {**body, "spec": {"repo": "invalid.example/x", "config": "-"}}
         )
-        if status.finished(bare):
+        if finished(bare):
             return
-        run = status.run_of(bare, now())
+        run = run_of(bare, now())
         new = status.stalled(bare, run, now(), reason=error.reason, message=error.message)
         log.info("invalid spec", extra={"build": meta["name"]})
         await self._statuses.write(bare, new)

@@ -14,7 +14,7 @@ from conveyor.api.compact import compact_status
 from conveyor.api.errors import NotYet
 from conveyor.api.names import Reason
 from conveyor.api.v1alpha1 import ImageBuild, ImageBuildStatus
-from conveyor.jobs.status import Run
+from conveyor.jobs.run import Run
 
 log = logging.getLogger(__name__)
 

@@ -26,12 +26,13 @@ from conveyor.api.v1alpha1 import ImageBuild, ImageBuildStatus, RemoteStatus
 from conveyor.jobs import status
 from conveyor.jobs.decide import decide
 from conveyor.jobs.model import Failure, JobPhase, StageResult
+from conveyor.jobs.run import Run, finished, run_of, timestamp
 
 FROM = cached("app/from", "debian", base=EXTERNAL)
 ON_FROM = stored("app/from", "debian").manifest_digest
-BEGUN = status.timestamp(STARTED)
+BEGUN = timestamp(STARTED)
 COMMIT = "c" * 40
-RUN = status.Run(generation=1, requested_at=None, started_at=BEGUN, commit=COMMIT)
+RUN = Run(generation=1, requested_at=None, started_at=BEGUN, commit=COMMIT)
 
 
 def build(before=None, *, generation=1, requested=None):
@@ -125,12 +126,12 @@ def test_a_ready_build():
     assert condition(made, "Ready")[:2] == ("True", "Succeeded")
     assert condition(made, "Ready")[2] == "3 stages: 1 cached, 2 built"
     assert condition(made, "Reconciling") is None
-    assert made.completed_at == status.timestamp(NOW)
+    assert made.completed_at == timestamp(NOW)
     (app,) = made.images
     assert (app.state.value, app.ref) == ("Ready", "registry.example/shop@sha256:1")
     assert app.tag == str(whole().images[0].stages[-1].stored.id)
     row = rows(made)["app/setup"]
-    assert (row.state.value, row.finished_at) == ("Built", status.timestamp(NOW))
+    assert (row.state.value, row.finished_at) == ("Built", timestamp(NOW))
 
 
 def test_a_failed_build():
@@ -155,7 +156,7 @@ def test_a_failed_build():
     assert condition(made, "Stalled")[2] == (
         "image app, stage install: the command failed (exit code 2)"
     )
-    assert made.completed_at == status.timestamp(NOW)
+    assert made.completed_at == timestamp(NOW)
     found = made.failure
     assert (found.image, found.stage, found.job) == ("app", "install", broken.name)
     assert (found.command, found.exit_code, found.log_tail) == ("make", 2, "no rule")
@@ -201,8 +202,8 @@ def test_only_the_time_of_a_change_is_noted():
     assert planned(HALF, RUNNING, before=first, now=later) == first
     built = planned(whole(built_at=later), before=first, now=later)
     times = {one.type: one.last_transition_time for one in built.conditions}
-    assert times["Ready"] == status.timestamp(later)
-    assert times["Planned"] == status.timestamp(NOW)
+    assert times["Ready"] == timestamp(later)
+    assert times["Planned"] == timestamp(NOW)
 
 
 def test_times_are_kept_when_jobs_are_gone():
@@ -210,12 +211,12 @@ def test_times_are_kept_when_jobs_are_gone():
     made = planned(whole(), before=first)
     row = rows(made)["app/install"]
     assert (row.job, row.started_at) == (RUNNING.name, RUNNING.started_at)
-    assert row.finished_at == status.timestamp(NOW)
+    assert row.finished_at == timestamp(NOW)
 
 
 def test_times_of_an_earlier_run_are_not_kept():
     first = planned(HALF, RUNNING)
-    other = status.Run(generation=2, requested_at=None, started_at=status.timestamp(NOW))
+    other = Run(generation=2, requested_at=None, started_at=timestamp(NOW))
     made = planned(whole(), before=first, run=other)
     assert rows(made)["app/install"].job is None
 
@@ -246,17 +247,15 @@ def test_dockerfile_blocks_are_shown_below_their_image():
 
 
 def test_a_run_is_continued_until_the_wish_changes():
-    first = status.run_of(build(), NOW)
-    assert first == status.Run(
-        generation=1, requested_at=None, started_at=first.started_at, commit=""
-    )
+    first = run_of(build(), NOW)
+    assert first == Run(generation=1, requested_at=None, started_at=first.started_at, commit="")
     assert first.started == NOW
     assert first.started_at.endswith(".000Z"), "milliseconds, as in stage ids"
     before = planned(HALF, RUNNING)
     later = NOW + timedelta(hours=1)
-    assert status.run_of(build(before), later) == RUN
-    assert status.run_of(build(before, generation=2), later).started == later
-    again = status.run_of(build(before, requested="now"), later)
+    assert run_of(build(before), later) == RUN
+    assert run_of(build(before, generation=2), later).started == later
+    again = run_of(build(before, requested="now"), later)
     assert (again.started, again.requested_at, again.commit) == (later, "now", "")
 
 
@@ -266,15 +265,15 @@ def test_a_run_is_continued_until_the_wish_changes():
 )
 def test_a_finished_run_is_over_until_the_wish_changes(changes, over):
     done = planned(whole())
-    assert status.finished(build(done, **changes)) is over
-    assert not status.finished(build(planned(HALF, RUNNING), **changes))
+    assert finished(build(done, **changes)) is over
+    assert not finished(build(planned(HALF, RUNNING), **changes))
 
 
 def test_a_failed_run_is_over_and_a_request_begins_another():
     broken = job("app/install", parent=ON_FROM, phase=JobPhase.ENDED, result=failed(final=True))
     done = planned(HALF, broken)
-    assert status.finished(build(done))
-    assert not status.finished(build(done, requested="again"))
+    assert finished(build(done))
+    assert not finished(build(done, requested="again"))
 
 
 def test_stalling_keeps_what_was_known_of_this_run():
@@ -283,8 +282,8 @@ def test_stalling_keeps_what_was_known_of_this_run():
     assert condition(made, "Ready") == ("False", "TimedOut", "too long")
     assert made.images == before.images
     assert (made.failure.reason, made.failure.message) == ("TimedOut", "too long")
-    assert status.finished(build(made))
-    other = status.Run(generation=2, requested_at=None, started_at=status.timestamp(NOW))
+    assert finished(build(made))
+    other = Run(generation=2, requested_at=None, started_at=timestamp(NOW))
     fresh = status.stalled(build(before), other, NOW, reason=Reason.TIMED_OUT, message="x")
     assert fresh.images == ()
     assert fresh.observed_generation == 2
@@ -304,7 +303,7 @@ def test_a_suspended_build():
     made = status.suspended(build(planned(HALF, RUNNING)), RUN, NOW)
     assert condition(made, "Ready") == ("False", "Suspended", "spec.suspend is true")
     assert condition(made, "Reconciling") is None
-    assert not status.finished(build(made))
+    assert not finished(build(made))
 
 
 # --- size -------------------------------------------------------------------------------------------------------------
@@ -374,7 +373,7 @@ def test_an_outage_that_is_over_does_not_count_for_the_next_one():
     planned_again = planned(HALF, RUNNING, before=outage(build(), RUN, NOW))
     later = NOW + timedelta(hours=1)
     assert status.outage_since(build(planned_again), RUN, later) == later
-    other = status.run_of(build(outage(build(), RUN, NOW), generation=2), later)
+    other = run_of(build(outage(build(), RUN, NOW), generation=2), later)
     assert status.outage_since(build(outage(build(), RUN, NOW)), other, later) == later
     fresh = outage(build(outage(build(), RUN, NOW)), other, later)
     assert status.outage_since(build(fresh), other, later) == later
@@ -392,7 +391,7 @@ def test_commits_of_other_repositories_stay_for_a_run():
     assert first.to_json()["remotes"] == [
         {"url": REMOTE.url, "branch": "main", "commit": REMOTE.commit}
     ]
-    assert status.run_of(build(first), NOW).remotes == (REMOTE,)
+    assert run_of(build(first), NOW).remotes == (REMOTE,)
     for made in (
         planned(HALF, RUNNING, before=first, run=run),
         status.outage(build(first), run, NOW, reason=Reason.PLANNING, message="x"),
@@ -400,5 +399,5 @@ def test_commits_of_other_repositories_stay_for_a_run():
         status.suspended(build(first), run, NOW),
     ):
         assert made.remotes == (REMOTE,)
-    assert status.run_of(build(first, requested="now"), NOW).remotes == ()
-    assert status.run_of(build(first, generation=2), NOW).remotes == ()
+    assert run_of(build(first, requested="now"), NOW).remotes == ()
+    assert run_of(build(first, generation=2), NOW).remotes == ()

@@ -3,7 +3,7 @@
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, arg-type"
 
 from conveyor.api.v1alpha1 import ImageBuild, RemoteStatus
-from conveyor.jobs.status import Run
+from conveyor.jobs.run import Run
 from conveyor.shell.statuses import Statuses
 
 STARTED = "2024-01-01T00:00:00.000Z"
