@@ -1,0 +1,79 @@
+"""The layers of a FROM block of a Dockerfile.
+
+In: the instructions of a planned stage. Out: steps of the stage task (`docs/stage-task.md`), one layer for each instruction
+that may change files. Files to be copied are asked of the courier on the way.
+"""
+
+from collections.abc import Mapping
+
+from conveyor.jobs import exports
+from conveyor.jobs.task_inputs import Json, StageRun
+from conveyor.plan.digest import OWN_REPOSITORY
+from conveyor.plan.image_config import apply_instruction, run_command
+from conveyor.plan.model import BlockStep, DockerfileBlock
+
+
+def block_layers(block: DockerfileBlock, run: StageRun) -> list[Json]:
+    """One layer for every instruction that may change files; the others only move the config on."""
+    config = run.order.parent.config
+    layers: list[Json] = []
+    for step in block.steps:
+        config = apply_instruction(config, step)
+        task = _block_step(step, config, block, run)
+        if task is not None:
+            layers.append({"steps": [task]})
+    return layers
+
+
+def _block_step(
+    step: BlockStep, config: Mapping[str, object], block: DockerfileBlock, run: StageRun
+) -> Json | None:
+    match step.instruction.keyword:
+        case "RUN":
+            command = run_command(config, step)
+            return {
+                "op": "exec",
+                "argv": list(command.argv),
+                "env": dict(command.env),
+                "user": command.user,
+                "workdir": command.workdir,
+            }
+        case "COPY" | "ADD":
+            return _copy(step, config, _copied_files(step, block, run))
+        case "WORKDIR":
+            return {"op": "mkdir", "path": _workdir(config), "mode": 0o755}
+        case _:
+            return None
+
+
+def _workdir(config: Mapping[str, object]) -> str:
+    inner = config.get("config")
+    return str(inner.get("WorkingDir") or "/") if isinstance(inner, Mapping) else "/"
+
+
+def _copied_files(step: BlockStep, block: DockerfileBlock, run: StageRun) -> str:
+    if step.source and step.source.image:
+        return run.fetch_bundle(exports.copy_export(step, run.plan))
+    return run.fetch_git(
+        "context",
+        OWN_REPOSITORY,
+        commit=block.commit,
+        context=block.context,
+        dockerignore=block.dockerignore or None,
+        dockerfile=block.dockerfile,
+        sources=list(step.instruction.args[:-1]),
+    )
+
+
+def _copy(step: BlockStep, config: Mapping[str, object], file: str) -> Json:
+    sources = enumerate(step.instruction.args[:-1])
+    return {
+        "op": "copy",
+        "file": file,
+        "sources": [{"pattern": source, "entries": str(index)} for index, source in sources],
+        "keepOwner": bool(step.source and step.source.image),
+        "dest": step.instruction.args[-1],
+        "chown": step.instruction.flag("chown"),
+        "chmod": step.instruction.flag("chmod"),
+        "workdir": _workdir(config),
+    }
