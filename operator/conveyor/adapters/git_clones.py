@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 from tempfile import mkdtemp
 
+from conveyor.adapters.git_access import NETWORK_SECONDS, READY_FILE
 from conveyor.adapters.git_credentials import (
     SCHEMES,
     GitCredentials,
@@ -19,7 +20,7 @@ from conveyor.adapters.git_credentials import (
 )
 from conveyor.adapters.git_errors import GitFailed, remote_error
 from conveyor.adapters.git_process import GitProcess
-from conveyor.adapters.git_repo import NETWORK_SECONDS, READY_FILE, GitRepo
+from conveyor.adapters.git_repo import GitRepo
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
 

@@ -9,15 +9,14 @@ import asyncio
 import re
 import tempfile
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Collection
 from dataclasses import replace
-from pathlib import Path
 
+from conveyor.adapters.git_access import NETWORK_SECONDS, GitAccess
 from conveyor.adapters.git_blobs import BlobSums
-from conveyor.adapters.git_credentials import GitCredentials, credential_environment
+from conveyor.adapters.git_credentials import GitCredentials
 from conveyor.adapters.git_diff import DiffFilter
-from conveyor.adapters.git_errors import GitFailed, remote_error, without_user_info
+from conveyor.adapters.git_errors import GitFailed
 from conveyor.adapters.git_names import check_id, check_ref, follow_link, is_full_id
 from conveyor.adapters.git_process import GitProcess
 from conveyor.adapters.git_tree import LINK_MODE, MAX_LINKS, GitTree
@@ -28,8 +27,6 @@ from conveyor.plan.paths import AllOf, PathMatcher
 
 MAX_FILE = 8 * 1024 * 1024
 MAX_PATCH_TEXT = 64 * 1024 * 1024
-NETWORK_SECONDS = 600.0
-READY_FILE = "conveyor-ready"
 
 _TREES = 3
 _MAX_DIFF = 16 * 1024 * 1024 * 1024
@@ -42,9 +39,7 @@ class GitRepo:
     def __init__(
         self, process: GitProcess, *, url: str = "", credentials: GitCredentials | None = None
     ) -> None:
-        self.url = url
-        self._process = process
-        self._credentials = credentials
+        self._access = GitAccess(process, url, credentials)
         self._trees: OrderedDict[str, GitTree] = OrderedDict()
         self._tree_lock = asyncio.Lock()
         self._fetch_lock = asyncio.Lock()
@@ -52,7 +47,7 @@ class GitRepo:
     @property
     def shown_url(self) -> str:
         """The URL without user information, or the directory."""
-        return without_user_info(self.url) or str(self._process.git_dir)
+        return self._access.shown_url
 
     async def fetch(self, *commits: str) -> None:
         """Bring branches and tags, or the given commits, up to date with the server.
@@ -61,18 +56,13 @@ class GitRepo:
             UserError: GitAuthFailed, or there is no such repository.
             NotYet: GitRemoteUnreachable.
         """
-        if not self.url:
+        if not self._access.url:
             return
         fetch = ("fetch", "--quiet", "--no-auto-gc", "--no-write-fetch-head", "origin")
         options = () if commits else ("--prune",)
-        async with self._fetch_lock, self._online() as git:
-            try:
-                await git.run(
-                    *fetch, *options, *(commits or _HEADS_AND_TAGS), timeout=NETWORK_SECONDS
-                )
-                await git.run("commit-graph", "write", "--reachable", timeout=NETWORK_SECONDS)
-            except GitFailed as failure:
-                raise self._explain(failure, network=True) from failure
+        async with self._fetch_lock, self._access.online(network=True) as git:
+            await git.run(*fetch, *options, *(commits or _HEADS_AND_TAGS), timeout=NETWORK_SECONDS)
+            await git.run("commit-graph", "write", "--reachable", timeout=NETWORK_SECONDS)
 
     async def resolve(self, *, branch: str = "", tag: str = "", commit: str = "") -> str:
         """Return the commit (full id) that a branch, a tag or a commit stands for now; none: the default branch.
@@ -109,20 +99,20 @@ class GitRepo:
         if not (is_full_id(ancestor) and is_full_id(commit)):
             return False
         try:
-            await self._git("merge-base", "--is-ancestor", ancestor, commit)
+            await self._access.offline("merge-base", "--is-ancestor", ancestor, commit)
         except GitFailed as failure:
             if failure.code in (1, 128):
                 return False
-            raise self._explain(failure) from failure
+            raise self._access.explain(failure) from failure
         return True
 
     async def commit_date(self, commit: str) -> int:
         """Return the committer date in Unix seconds."""
-        return int(await self._read("show", "-s", "--format=%ct", check_id(commit)))
+        return int(await self._access.read("show", "-s", "--format=%ct", check_id(commit)))
 
     async def parents(self, commit: str) -> tuple[str, ...]:
         """Return the ids of a commit's parents, in order."""
-        found = await self._read("show", "-s", "--format=%P", check_id(commit))
+        found = await self._access.read("show", "-s", "--format=%P", check_id(commit))
         return tuple(found.decode("ascii").split())
 
     async def blob_sums(self, oids: Collection[str]) -> dict[str, str]:
@@ -131,26 +121,20 @@ class GitRepo:
         with tempfile.TemporaryFile() as names:
             names.write("".join(f"{oid}\n" for oid in oids).encode("ascii"))
             names.seek(0)
-            async with self._online() as git:
-                try:
-                    await git.stream(
-                        *("cat-file", "--batch"),
-                        into=sums.feed,
-                        timeout=NETWORK_SECONDS,
-                        limit=_MAX_DIFF,
-                        stdin=names,
-                    )
-                except GitFailed as failure:
-                    raise self._explain(failure) from failure
+            async with self._access.online() as git:
+                await git.stream(
+                    *("cat-file", "--batch"),
+                    into=sums.feed,
+                    timeout=NETWORK_SECONDS,
+                    limit=_MAX_DIFF,
+                    stdin=names,
+                )
         return sums.found
 
     async def read_blob(self, oid: str, into: Callable[[bytes], None]) -> None:
         """Hand over a blob's content piece by piece."""
-        async with self._online() as git:
-            try:
-                await git.stream("cat-file", "blob", oid, into=into, timeout=NETWORK_SECONDS)
-            except GitFailed as failure:
-                raise self._explain(failure) from failure
+        async with self._access.online() as git:
+            await git.stream("cat-file", "blob", oid, into=into, timeout=NETWORK_SECONDS)
 
     async def path_kind(self, commit: str, path: str) -> str:
         """Return "file", "directory" or "" for nothing."""
@@ -220,8 +204,10 @@ class GitRepo:
         check_id(commit)
         async with self._tree_lock:
             if commit not in self._trees:
-                root = await self._read("rev-parse", "--verify", f"{commit}^{{tree}}")
-                listing = await self._read("ls-tree", "-r", "-t", "-z", "--full-tree", commit)
+                root = await self._access.read("rev-parse", "--verify", f"{commit}^{{tree}}")
+                listing = await self._access.read(
+                    "ls-tree", "-r", "-t", "-z", "--full-tree", commit
+                )
                 self._trees[commit] = await asyncio.to_thread(
                     GitTree, root.decode().strip(), listing
                 )
@@ -233,16 +219,13 @@ class GitRepo:
     async def _diff(self, into: DiffFilter, commits: tuple[str, str], *options: str) -> None:
         scope = ("--", f":(literal){into.scope}") if into.scope else ()
         fixed = ("--full-index", "--submodule=log", "--no-ext-diff", "--no-textconv")
-        async with self._online() as git:
-            try:
-                await git.stream(
-                    *("diff", *fixed, *options, *commits, *scope),
-                    into=into.feed,
-                    timeout=NETWORK_SECONDS,
-                    limit=_MAX_DIFF,
-                )
-            except GitFailed as failure:
-                raise self._explain(failure) from failure
+        async with self._access.online() as git:
+            await git.stream(
+                *("diff", *fixed, *options, *commits, *scope),
+                into=into.feed,
+                timeout=NETWORK_SECONDS,
+                limit=_MAX_DIFF,
+            )
 
     async def _resolve_commit(self, commit: str) -> str:
         check_id(commit)
@@ -258,73 +241,36 @@ class GitRepo:
         return commit if await self.commit_exists(commit) else self._missing(f"commit {commit}")
 
     async def _default_branch(self) -> str:
-        if not self.url:
+        if not self._access.url:
             return "HEAD"
-        async with self._online() as git:
-            try:
-                listing = await git.run("ls-remote", "--symref", "origin", "HEAD")
-            except GitFailed as failure:
-                raise self._explain(failure, network=True) from failure
+        async with self._access.online(network=True) as git:
+            listing = await git.run("ls-remote", "--symref", "origin", "HEAD")
         match = re.match(rb"ref: (refs/heads/[^\t\n]+)\tHEAD", listing)
         return match[1].decode("utf-8", "surrogateescape") if match else "HEAD"
 
     async def _peel(self, revision: str) -> str:
         """Return the commit of a revision, "" when there is none."""
         try:
-            found = await self._git(
+            found = await self._access.offline(
                 "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"
             )
         except GitFailed as failure:
             if failure.broken:
-                raise self._explain(failure) from failure
+                raise self._access.explain(failure) from failure
             return ""
         return found.decode("ascii").strip().removeprefix("--end-of-options").strip()
 
     async def _blob(self, oid: str, path: str) -> str:
-        async with self._online() as git:
+        async with self._access.online() as git:
             try:
                 data = await git.run("cat-file", "blob", oid, limit=MAX_FILE)
             except GitFailed as failure:
-                if failure.code == -1:
-                    raise UserError(
-                        Reason.INVALID_WERF_CONFIG, f"{path} is larger than {MAX_FILE} bytes"
-                    ) from failure
-                raise self._explain(failure) from failure
+                if failure.code != -1:
+                    raise
+                raise UserError(
+                    Reason.INVALID_WERF_CONFIG, f"{path} is larger than {MAX_FILE} bytes"
+                ) from failure
         return data.decode("utf-8", "surrogateescape")
-
-    async def _read(self, *args: str) -> bytes:
-        async with self._online() as git:
-            try:
-                return await git.run(*args, timeout=NETWORK_SECONDS)
-            except GitFailed as failure:
-                raise self._explain(failure) from failure
-
-    async def _git(self, *args: str) -> bytes:
-        """Run git without any server: what is missing in a blobless clone stays missing."""
-        return await replace(self._process, protocols="none").run(*args)
-
-    @asynccontextmanager
-    async def _online(self) -> AsyncIterator[GitProcess]:
-        """Provide git with credentials: a blobless clone may need the server for any content."""
-        if not self.url:
-            yield self._process
-            return
-        with credential_environment(self.url, self._credentials) as environment:
-            yield replace(self._process, environment={**self._process.environment, **environment})
-
-    def _explain(self, failure: GitFailed, *, network: bool = False) -> Exception:
-        if failure.broken and self.url and self._process.git_dir is not None:
-            # The next look finds no mark and clones anew.
-            Path(self._process.git_dir, READY_FILE).unlink(missing_ok=True)
-            return NotYet(
-                Reason.GIT_REMOTE_UNREACHABLE,
-                f"{self.shown_url}: the clone was damaged and is made anew: {failure.detail}",
-                after=1.0,
-            )
-        if not (network or self.url):
-            return failure
-        login = self._credentials is not None
-        return remote_error(self.shown_url, failure, with_login=login)
 
     def _missing(self, what: str) -> str:
         raise UserError(Reason.GIT_REVISION_NOT_FOUND, f"{self.shown_url} has no {what}")

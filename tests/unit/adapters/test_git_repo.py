@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from conveyor.adapters.answers import GitAnswers
+from conveyor.adapters.git_access import READY_FILE
 from conveyor.adapters.git_clones import GitClones, open_local
 from conveyor.adapters.git_credentials import GitCredentials, check_url
 from conveyor.adapters.git_errors import without_user_info
-from conveyor.adapters.git_repo import READY_FILE
 from conveyor.api.errors import NotYet, UserError
 from conveyor.plan.facts import (
     Ancestry,
