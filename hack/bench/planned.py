@@ -17,22 +17,22 @@ from conveyor.config.model import (
     StapelImage,
     WerfConfig,
 )
-from conveyor.plan.facts import (
+from conveyor.plan.answers import ImportRecord, Patch
+from conveyor.plan.facts import Facts
+from conveyor.plan.model import BuildPlan
+from conveyor.plan.planner import plan
+from conveyor.plan.questions import (
     Ancestry,
-    Facts,
     ImportChecksum,
-    ImportRecord,
     MappingPatch,
-    Patch,
     PathKind,
     TreeChecksum,
 )
-from conveyor.plan.model import BuildPlan
-from conveyor.plan.planner import plan
 
 if TYPE_CHECKING:
     from conveyor.config.model import UserStageName
-    from conveyor.plan.facts import Answer, Question
+    from conveyor.plan.answers import Answer
+    from conveyor.plan.questions import Question
 
 IMAGES = 200
 COMMITS = ("a" * 40, "b" * 40)

@@ -26,13 +26,15 @@ from conveyor.cli.project import Project, ProjectOptions
 from conveyor.cli.storage_file import Storage, write_storage
 from conveyor.config.files import MemoryFiles
 from conveyor.config.render import CommitInfo
+from conveyor.plan.answers import ImportRecord
 from conveyor.plan.assume import assume_built
-from conveyor.plan.facts import Facts, ImportRecord
+from conveyor.plan.facts import Facts
 from conveyor.plan.planner import plan
 
 if TYPE_CHECKING:
-    from conveyor.plan.facts import Answer, Question
+    from conveyor.plan.answers import Answer
     from conveyor.plan.model import BuildPlan
+    from conveyor.plan.questions import Question
 
 COMMITS, FILES = 15_000, 2_500
 BOMB_SECONDS, BOMB_MIB = 10.0, 256.0

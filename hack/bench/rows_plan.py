@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 from bench.planned import COMMITS, IMAGES, answer, config_of, import_questions
 from bench.table import Row, row
 from conveyor.plan.assume import answers_for, assume_built
-from conveyor.plan.facts import Facts, StageDigest
+from conveyor.plan.facts import Facts
 from conveyor.plan.model import BuildPlan
 from conveyor.plan.planner import plan
 
 if TYPE_CHECKING:
     from conveyor.config.model import WerfConfig
-    from conveyor.plan.facts import Answer, Question
+    from conveyor.plan.answers import Answer, StageDigest
+    from conveyor.plan.questions import Question
 
 
 @dataclass(slots=True)

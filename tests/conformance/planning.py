@@ -12,23 +12,25 @@ from werf_history import with_ids
 from werf_replay import Replay
 
 from conveyor.config.parse import parse
-from conveyor.plan.assume import assume_built
-from conveyor.plan.facts import (
-    Ancestry,
+from conveyor.plan.answers import (
     Answer,
-    Facts,
-    ImportChecksum,
-    MappingPatch,
     Patch,
-    PathKind,
-    Question,
     StageDesc,
     StageID,
+)
+from conveyor.plan.assume import assume_built
+from conveyor.plan.facts import Facts
+from conveyor.plan.model import BuildPlan, Component, PlannedStage
+from conveyor.plan.planner import plan
+from conveyor.plan.questions import (
+    Ancestry,
+    ImportChecksum,
+    MappingPatch,
+    PathKind,
+    Question,
     StageInfo,
     TreeChecksum,
 )
-from conveyor.plan.model import BuildPlan, Component, PlannedStage
-from conveyor.plan.planner import plan
 
 META = "configVersion: 1\nproject: p\n---\n"
 OLD, NEW = "1" * 40, "2" * 40

@@ -11,7 +11,8 @@ from conveyor.config.files import MemoryFiles
 from conveyor.config.names import shown
 from conveyor.config.parse import parse
 from conveyor.config.render import CommitInfo, render
-from conveyor.plan.facts import BaseImage, Facts
+from conveyor.plan.answers import BaseImage
+from conveyor.plan.facts import Facts
 from conveyor.plan.model import BuildPlan
 from conveyor.plan.planner import plan
 

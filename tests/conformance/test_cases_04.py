@@ -2,8 +2,9 @@
 
 from planning import NEW, OLD, History, World, answer, depends, digests, names, stage
 
+from conveyor.plan.answers import ImportRecord, Patch
 from conveyor.plan.digest import paramshash
-from conveyor.plan.facts import ImportChecksum, ImportRecord, MappingPatch, Patch
+from conveyor.plan.questions import ImportChecksum, MappingPatch
 
 FROM = "image: a\nfrom: alpine:3.18\n"
 SHELL = FROM + "shell:\n  beforeInstall: [apk add curl, echo ok]\n"

@@ -12,7 +12,7 @@ from planning import World, digests
 
 from conveyor.adapters.repository_images import ImageCache
 from conveyor.adapters.stages_storage import StagesStorage
-from conveyor.plan.facts import StageDigest, StageID
+from conveyor.plan.answers import StageDigest, StageID
 
 DIGEST = "3dbd6d44689162ca0ebbdef149f0c467c9ba147c6e9a7759164efc0a"
 

@@ -9,7 +9,7 @@ from planning import META, History, World, names, stage, states
 
 from conveyor.api.errors import UserError
 from conveyor.plan import labels
-from conveyor.plan.facts import StageDesc, StageID
+from conveyor.plan.answers import StageDesc, StageID
 
 WERF = META + "image: a\nfrom: alpine:3.18\ngit: [{add: /src, to: /app}]\n"
 

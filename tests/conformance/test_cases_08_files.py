@@ -23,10 +23,11 @@ from conveyor.builder.rootfs import Rootfs
 from conveyor.builder.steps import Workplace
 from conveyor.config.parse import parse
 from conveyor.plan.assume import assume_built
-from conveyor.plan.facts import Facts, StageInfo
+from conveyor.plan.facts import Facts
 from conveyor.plan.model import BuildPlan, PlannedImage
 from conveyor.plan.paths import PathMatcher
 from conveyor.plan.planner import plan
+from conveyor.plan.questions import StageInfo
 
 META = "configVersion: 1\nproject: shop\n---\nimage: a\nfrom: x:1\n"
 COMMANDS = "shell: {setup: make}\n"

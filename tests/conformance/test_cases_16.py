@@ -14,7 +14,7 @@ from conveyor.adapters.stages_storage import StagesStorage
 from conveyor.api.errors import UserError
 from conveyor.config.no_effect import without_effect
 from conveyor.plan import labels
-from conveyor.plan.facts import StageDesc, StageID
+from conveyor.plan.answers import StageDesc, StageID
 
 FROM = "image: a\nfrom: alpine:3.18\n"
 CHAIN = FROM + "git: [{add: /, to: /app}]\nshell: {install: [make], setup: [make]}\n"

@@ -15,8 +15,10 @@ from conveyor.config.giterminism import FILE, check_policy, parse_policy
 from conveyor.config.model import WerfConfig
 from conveyor.config.parse import parse
 from conveyor.config.render import CommitInfo
-from conveyor.plan.facts import Answer, BaseImage, BaseImageInfo, Facts, Question
+from conveyor.plan.answers import Answer, BaseImage
+from conveyor.plan.facts import Facts
 from conveyor.plan.planner import plan
+from conveyor.plan.questions import BaseImageInfo, Question
 
 META = "configVersion: 1\nproject: shop\n---\n"
 COMMIT = CommitInfo(hash="ab" * 20, date=0)

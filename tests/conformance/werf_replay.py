@@ -16,24 +16,26 @@ from conveyor.config.giterminism import check_policy, parse_policy
 from conveyor.config.model import WerfConfig
 from conveyor.config.parse import parse
 from conveyor.config.render import CommitInfo, render
-from conveyor.plan.assume import assume_built
-from conveyor.plan.facts import (
+from conveyor.plan.answers import (
     Answer,
     BaseImage,
-    BaseImageInfo,
-    Facts,
-    ImageReference,
-    ImportChecksum,
     ImportRecord,
-    Question,
     StageDesc,
     StageDigest,
     StageID,
-    StageInfo,
     StoredImage,
 )
+from conveyor.plan.assume import assume_built
+from conveyor.plan.facts import Facts
 from conveyor.plan.model import BuildPlan, PlannedImage, StageState
 from conveyor.plan.planner import plan
+from conveyor.plan.questions import (
+    BaseImageInfo,
+    ImageReference,
+    ImportChecksum,
+    Question,
+    StageInfo,
+)
 from conveyor.plan.staged import staged_version
 
 MAX_ROUNDS = 40

@@ -14,11 +14,12 @@ from typing import assert_never
 from conveyor.adapters.git_context import ContextTree, added_paths
 from conveyor.adapters.git_repo import GitRepo
 from conveyor.config.dockerignore import Dockerignore
+from conveyor.plan.answers import Answer
 from conveyor.plan.digest import OWN_REPOSITORY
-from conveyor.plan.facts import (
+from conveyor.plan.paths import AllOf, Below, PathMatcher
+from conveyor.plan.questions import (
     AddedFiles,
     Ancestry,
-    Answer,
     CommitExists,
     CommitParents,
     ContextChecksum,
@@ -30,7 +31,6 @@ from conveyor.plan.facts import (
     RemoteHead,
     TreeChecksum,
 )
-from conveyor.plan.paths import AllOf, Below, PathMatcher
 
 RepoQuestion = (
     AddedFiles

@@ -12,8 +12,10 @@ from typing import cast
 
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
-from conveyor.plan.facts import Answer, Facts, Question
+from conveyor.plan.answers import Answer
+from conveyor.plan.facts import Facts
 from conveyor.plan.model import BuildPlan
+from conveyor.plan.questions import Question
 
 ROUNDS = 200
 AT_ONCE = 16

@@ -12,7 +12,7 @@ from conveyor.adapters.repository_images import RepositoryImages, parent_of
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
 from conveyor.jobs.model import ParentImage
-from conveyor.plan.facts import BaseImage
+from conveyor.plan.answers import BaseImage
 
 
 class BaseImages:

@@ -16,7 +16,7 @@ from conveyor.adapters.repository_images import (
     labels_of,
 )
 from conveyor.jobs.model import Bundle, ExportResult, LayerRef
-from conveyor.plan.facts import ImportRecord
+from conveyor.plan.answers import ImportRecord
 
 
 class ExportRecords:

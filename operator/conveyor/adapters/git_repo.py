@@ -22,8 +22,9 @@ from conveyor.adapters.git_process import GitProcess
 from conveyor.adapters.git_tree import LINK_MODE, MAX_LINKS, GitTree
 from conveyor.api.errors import NotYet, UserError
 from conveyor.api.names import Reason
-from conveyor.plan.facts import Patch, PathFilter
+from conveyor.plan.answers import Patch
 from conveyor.plan.paths import AllOf, PathMatcher
+from conveyor.plan.questions import PathFilter
 
 MAX_FILE = 8 * 1024 * 1024
 MAX_PATCH_TEXT = 64 * 1024 * 1024

@@ -31,7 +31,7 @@ from conveyor.adapters.repository_images import (
     parent_of,
 )
 from conveyor.jobs.model import LayerRef, ParentImage
-from conveyor.plan.facts import StageDesc, StageDigest, StageID
+from conveyor.plan.answers import StageDesc, StageDigest, StageID
 from conveyor.plan.image_config import entrypoint
 
 _STAGE_TAG: Final = re.compile(r"([0-9a-f]{56})-([0-9]{13})(-rejected)?")

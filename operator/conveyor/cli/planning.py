@@ -15,10 +15,12 @@ from conveyor.config.image_selection import select_images
 from conveyor.config.model import WerfConfig
 from conveyor.config.no_effect import without_effect
 from conveyor.config.scope import check_scope
+from conveyor.plan.answers import Answer
 from conveyor.plan.buildable import check_buildable
-from conveyor.plan.facts import Answer, Facts, Question
+from conveyor.plan.facts import Facts
 from conveyor.plan.model import BuildPlan
 from conveyor.plan.planner import plan
+from conveyor.plan.questions import Question
 from conveyor.plan.staged import staged_version
 
 

@@ -10,17 +10,19 @@ from dataclasses import dataclass, fields
 from typing import Final
 
 from conveyor.cli.json_reader import JsonReader
-from conveyor.plan.facts import (
+from conveyor.plan.answers import (
     Answer,
     BaseImage,
-    BaseImageInfo,
-    ImageReference,
-    ImportChecksum,
     ImportRecord,
-    Question,
     StoredImage,
 )
 from conveyor.plan.model import BuildPlan, PlannedImport, StageState
+from conveyor.plan.questions import (
+    BaseImageInfo,
+    ImageReference,
+    ImportChecksum,
+    Question,
+)
 
 _MD5: Final = re.compile(r"[0-9a-f]{32}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")

@@ -22,14 +22,13 @@ from conveyor.cli.questions import (
     read_answer,
     read_question,
 )
-from conveyor.plan.facts import (
+from conveyor.plan.answers import (
     Answer,
-    Question,
     StageDesc,
     StageDigest,
     StageID,
-    StageInfo,
 )
+from conveyor.plan.questions import Question, StageInfo
 
 VERSION: Final = 1
 MAX_BYTES: Final = 256 * 1024 * 1024

@@ -8,7 +8,7 @@ another was published first, the rest of the run stands on something else and is
 from itertools import takewhile
 
 from conveyor.jobs.model import ObservedJob
-from conveyor.plan.facts import StageDesc
+from conveyor.plan.answers import StageDesc
 from conveyor.plan.model import BuildPlan, ImageBase, PlannedImage, PlannedStage, StageState
 
 

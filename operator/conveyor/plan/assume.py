@@ -6,9 +6,10 @@ In: a `BuildPlan` without Unknown stages, and a time. Out: the stages as they wo
 from collections.abc import Mapping, Sequence
 
 from conveyor.plan import labels
-from conveyor.plan.facts import StageDesc, StageDigest, StageID, StageInfo
+from conveyor.plan.answers import StageDesc, StageDigest, StageID
 from conveyor.plan.image_config_spec import spec_labels
 from conveyor.plan.model import BuildPlan, ImageBase, PlannedImage, PlannedStage, StageState
+from conveyor.plan.questions import StageInfo
 
 
 def assume_built(plan: BuildPlan, *, timestamp: int) -> tuple[StageDesc, ...]:

@@ -8,9 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from conveyor.plan import labels
+from conveyor.plan.answers import (
+    ContentDigest,
+    StageDesc,
+    StageDigest,
+    StageID,
+)
 from conveyor.plan.dependencies import next_dependencies
 from conveyor.plan.digest import content_digest, hashed_name, stage_components, stage_digest
-from conveyor.plan.facts import ContentDigest, Facts, Question, StageDesc, StageDigest, StageID
+from conveyor.plan.facts import Facts
 from conveyor.plan.inquiry import Inquiry
 from conveyor.plan.mappings import MappingCommit
 from conveyor.plan.model import (
@@ -21,6 +27,7 @@ from conveyor.plan.model import (
     StageState,
     StageWork,
 )
+from conveyor.plan.questions import Question
 from conveyor.plan.selection import Wanted, select_stage, stage_ids
 
 

@@ -9,9 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from conveyor.config.model import Dependency, DependencyImport
-from conveyor.plan.facts import Facts, ImageReference, Question, StoredImage
+from conveyor.plan.answers import StoredImage
+from conveyor.plan.facts import Facts
 from conveyor.plan.labels import dependency_labels
 from conveyor.plan.model import PlannedDependency, PlannedImage
+from conveyor.plan.questions import ImageReference, Question
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 
 from conveyor.config.model import GitMapping, Import
-from conveyor.plan.facts import ContentDigest, StageDigest
+from conveyor.plan.answers import ContentDigest, StageDigest
 from conveyor.plan.model import Component
 
 BUILD_CACHE_VERSION = "1.2"

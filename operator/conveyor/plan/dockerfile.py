@@ -16,6 +16,7 @@ from conveyor.config.dockerfile_check import unbuildable_flag
 from conveyor.config.dockerfile_model import NOT_SUPPORTED
 from conveyor.config.dockerfile_patterns import has_wildcard
 from conveyor.config.model import DockerfileImage
+from conveyor.plan.answers import Answer, BaseImage
 from conveyor.plan.dockerfile_args import expanded, normal_platform
 from conveyor.plan.dockerfile_digest import BlockDigests, ContextFiles, missing_sources
 from conveyor.plan.dockerfile_source import (
@@ -28,15 +29,7 @@ from conveyor.plan.dockerfile_source import (
     references,
 )
 from conveyor.plan.dockerfile_steps import BaseUnknownError, Scope, StepMaker, refuse_triggers
-from conveyor.plan.facts import (
-    AddedFiles,
-    Answer,
-    BaseImage,
-    BaseImageInfo,
-    ContextChecksum,
-    Facts,
-    Question,
-)
+from conveyor.plan.facts import Facts
 from conveyor.plan.model import (
     Base,
     BlockStep,
@@ -46,6 +39,12 @@ from conveyor.plan.model import (
     ExternalBase,
     ImageBase,
     ScratchBase,
+)
+from conveyor.plan.questions import (
+    AddedFiles,
+    BaseImageInfo,
+    ContextChecksum,
+    Question,
 )
 
 SCRATCH = "scratch"

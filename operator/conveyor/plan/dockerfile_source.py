@@ -22,9 +22,11 @@ from conveyor.config.dockerfile_blocks import (
 from conveyor.config.dockerfile_model import INVALID
 from conveyor.config.dockerignore import effective_dockerignore
 from conveyor.config.model import DockerfileImage
+from conveyor.plan.answers import Answer
 from conveyor.plan.dockerfile_args import Arguments, arguments, expanded, uses_arguments
 from conveyor.plan.dockerfile_steps import Scope
-from conveyor.plan.facts import Answer, Facts, FileText, PathKind, Question
+from conveyor.plan.facts import Facts
+from conveyor.plan.questions import FileText, PathKind, Question
 
 OWN = "own"
 _REFERENCE = re.compile(

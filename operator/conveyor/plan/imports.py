@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from conveyor.config.model import Import
+from conveyor.plan.answers import ImportRecord
 from conveyor.plan.digest import import_id, import_source_id
-from conveyor.plan.facts import ImportChecksum, ImportRecord, Question
 from conveyor.plan.inquiry import Inquiry
 from conveyor.plan.labels import import_labels
 from conveyor.plan.model import PlannedImage, PlannedImport, PlannedStage, StageState
+from conveyor.plan.questions import ImportChecksum, Question
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,9 @@ returned when no question is open.
 
 from typing import TypeVar
 
-from conveyor.plan.facts import Answer, BaseImageInfo, Facts, Question
+from conveyor.plan.answers import Answer
+from conveyor.plan.facts import Facts
+from conveyor.plan.questions import BaseImageInfo, Question
 
 T = TypeVar("T")
 

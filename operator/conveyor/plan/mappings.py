@@ -10,17 +10,17 @@ from dataclasses import dataclass, replace
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
 from conveyor.config.model import GitMapping, StapelImage
+from conveyor.plan.answers import Patch
 from conveyor.plan.digest import OWN_REPOSITORY, paramshash
-from conveyor.plan.facts import (
+from conveyor.plan.inquiry import Inquiry
+from conveyor.plan.questions import (
     CommitParents,
     MappingPatch,
-    Patch,
     PathFilter,
     PathKind,
     RemoteHead,
     TreeChecksum,
 )
-from conveyor.plan.inquiry import Inquiry
 from conveyor.plan.remotes import head_of
 
 

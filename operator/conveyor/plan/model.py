@@ -18,7 +18,8 @@ from conveyor.config.model import (
     Import,
     Mount,
 )
-from conveyor.plan.facts import ContentDigest, Question, StageDesc, StageDigest
+from conveyor.plan.answers import ContentDigest, StageDesc, StageDigest
+from conveyor.plan.questions import Question
 
 
 class StageState(StrEnum):

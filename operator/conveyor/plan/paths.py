@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Protocol
 
 from conveyor.config.globs import Glob, compile_glob
-from conveyor.plan.facts import PathFilter
+from conveyor.plan.questions import PathFilter
 
 Parts = tuple[str, ...]
 

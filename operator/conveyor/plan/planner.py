@@ -16,7 +16,7 @@ from conveyor.plan.blocks import plan_blocks
 from conveyor.plan.chain import Chain
 from conveyor.plan.dependencies import SCRATCH
 from conveyor.plan.digest import DEFAULT_PLATFORM
-from conveyor.plan.facts import Facts, Question
+from conveyor.plan.facts import Facts
 from conveyor.plan.images import image_sets, needed_images
 from conveyor.plan.inquiry import Inquiry, Waiting
 from conveyor.plan.mappings import mapping_commits
@@ -28,6 +28,7 @@ from conveyor.plan.model import (
     PlannedImage,
     ScratchBase,
 )
+from conveyor.plan.questions import Question
 from conveyor.plan.staged import plan_staged
 from conveyor.plan.walk import Surroundings, walk_stages
 

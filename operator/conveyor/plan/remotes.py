@@ -10,8 +10,8 @@ from typing import Final
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
 from conveyor.config.model import GitMapping, GitRemote, StapelImage, WerfConfig
-from conveyor.plan.facts import RemoteHead
 from conveyor.plan.images import image_sets
+from conveyor.plan.questions import RemoteHead
 
 MAX_HEADS: Final = 64
 """Branches and tags of other repositories in one build: all of them are listed in status."""

@@ -17,17 +17,15 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from conveyor.plan import labels
-from conveyor.plan.facts import (
-    Ancestry,
-    CommitExists,
+from conveyor.plan.answers import (
     ContentDigest,
     StageDesc,
     StageDigest,
     StageID,
-    StageInfo,
 )
 from conveyor.plan.inquiry import Inquiry
 from conveyor.plan.mappings import MappingCommit
+from conveyor.plan.questions import Ancestry, CommitExists, StageInfo
 
 AHEAD = 4
 """Candidates that are asked about at once; the oldest nearly always serves."""

@@ -13,11 +13,12 @@ from conveyor.config.dockerfile import Block
 from conveyor.config.dockerfile_blocks import base_block, source_block, sources_of
 from conveyor.config.dockerfile_model import INVALID, NOT_SUPPORTED
 from conveyor.config.model import DockerfileImage, WerfConfig
+from conveyor.plan.answers import BaseImage, StoredImage
 from conveyor.plan.chain import Chain
 from conveyor.plan.dockerfile_source import Progress, Source, check_reference, read_source
-from conveyor.plan.facts import BaseImage, BaseImageInfo, ImageReference, Question, StoredImage
 from conveyor.plan.inquiry import Unknowable, Waiting
 from conveyor.plan.model import Base, ExternalBase, ImageBase, PlannedImage, ScratchBase
+from conveyor.plan.questions import BaseImageInfo, ImageReference, Question
 from conveyor.plan.staged_stages import VERSION_VARIABLE, BlockStages, ReferenceUnknownError
 from conveyor.plan.staged_words import StagedWords
 

@@ -16,8 +16,8 @@ from conveyor.plan.chain import Chain
 from conveyor.plan.digest import hashed
 from conveyor.plan.dockerfile_digest import ContextFiles, missing_sources
 from conveyor.plan.dockerfile_source import OWN, Source
-from conveyor.plan.facts import ContextHash, ImageReference, Question
 from conveyor.plan.model import Component, StageWork
+from conveyor.plan.questions import ContextHash, ImageReference, Question
 from conveyor.plan.staged_digest import (
     copy_components,
     from_components,

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from conveyor.config.model import DockerInstructions, Mount, StapelImage
 from conveyor.plan import dependencies, labels
+from conveyor.plan.answers import Patch
 from conveyor.plan.chain import Chain
 from conveyor.plan.dependency_values import FoundValues, find_values
-from conveyor.plan.facts import Patch, Question
 from conveyor.plan.image_spec import add_image_spec
 from conveyor.plan.imports import Found, find_imports
 from conveyor.plan.inquiry import Inquiry, Unknowable
@@ -25,6 +25,7 @@ from conveyor.plan.model import (
     PlannedStage,
     StageWork,
 )
+from conveyor.plan.questions import Question
 from conveyor.plan.stages import (
     GIT_USER_STAGES,
     PATCH_STAGES,

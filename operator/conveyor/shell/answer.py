@@ -15,12 +15,14 @@ from conveyor.adapters.cache import LruCache
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
 from conveyor.config.model import WerfConfig
+from conveyor.plan.answers import Answer
 from conveyor.plan.buildable import check_buildable
 from conveyor.plan.digest import OWN_REPOSITORY
-from conveyor.plan.facts import (
-    Answer,
+from conveyor.plan.facts import Facts
+from conveyor.plan.model import BuildPlan
+from conveyor.plan.planner import plan
+from conveyor.plan.questions import (
     BaseImageInfo,
-    Facts,
     ImageReference,
     ImportChecksum,
     MappingPatch,
@@ -28,8 +30,6 @@ from conveyor.plan.facts import (
     RemoteHead,
     StageInfo,
 )
-from conveyor.plan.model import BuildPlan
-from conveyor.plan.planner import plan
 from conveyor.shell.session import Session
 
 _MAY_COME = (ImportChecksum, MappingPatch, StageInfo)

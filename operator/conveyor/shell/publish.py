@@ -17,7 +17,7 @@ from conveyor.api.names import Reason
 from conveyor.jobs.decision import PublishStage
 from conveyor.jobs.image import stage_config
 from conveyor.jobs.model import ParentImage
-from conveyor.plan.facts import StageDesc, StageID
+from conveyor.plan.answers import StageDesc, StageID
 from conveyor.plan.model import (
     BuildPlan,
     ExternalBase,

@@ -15,7 +15,8 @@ from conveyor.api.git_credentials import address_of
 from conveyor.api.names import Reason
 from conveyor.api.v1alpha1 import ImageBuild, LocalRef, RemoteStatus
 from conveyor.config.model import GitMapping, WerfConfig
-from conveyor.plan.facts import Answer, Question, RemoteHead
+from conveyor.plan.answers import Answer
+from conveyor.plan.questions import Question, RemoteHead
 from conveyor.plan.remotes import moving_heads, remote_mappings
 
 Open = Callable[[str, LocalRef | None], Awaitable[GitRepo]]

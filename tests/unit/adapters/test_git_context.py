@@ -12,7 +12,7 @@ from conveyor.adapters.git_clones import open_local
 from conveyor.adapters.git_errors import GitFailed
 from conveyor.api.errors import UserError
 from conveyor.plan.digest import sha256_args
-from conveyor.plan.facts import ContextHash
+from conveyor.plan.questions import ContextHash
 
 FILES = {
     "ctx/Dockerfile": b"FROM a\n",

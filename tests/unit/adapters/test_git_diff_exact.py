@@ -12,7 +12,7 @@ import pytest
 
 from conveyor.adapters.git_clones import open_local
 from conveyor.api.errors import UserError
-from conveyor.plan.facts import PathFilter
+from conveyor.plan.questions import PathFilter
 
 LINK, RUN, FILE, SUBMODULE = b"120000", b"100755", b"100644", b"160000"
 LINES = b"".join(b"line %d\n" % number for number in range(60))

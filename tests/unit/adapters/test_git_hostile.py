@@ -16,7 +16,7 @@ from conveyor.adapters.renderer import Renderer
 from conveyor.api.errors import UserError
 from conveyor.config.parse import parse
 from conveyor.config.render import CommitInfo
-from conveyor.plan.facts import ContextChecksum, PathFilter
+from conveyor.plan.questions import ContextChecksum, PathFilter
 
 ENVIRONMENT = {
     "PATH": os.environ["PATH"],

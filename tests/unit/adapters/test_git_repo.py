@@ -15,7 +15,8 @@ from conveyor.adapters.git_clones import GitClones, open_local
 from conveyor.adapters.git_credentials import GitCredentials, check_url
 from conveyor.adapters.git_errors import without_user_info
 from conveyor.api.errors import NotYet, UserError
-from conveyor.plan.facts import (
+from conveyor.plan.answers import StageID
+from conveyor.plan.questions import (
     Ancestry,
     CommitExists,
     ContextChecksum,
@@ -24,7 +25,6 @@ from conveyor.plan.facts import (
     PathFilter,
     PathKind,
     RemoteHead,
-    StageID,
     StageInfo,
     TreeChecksum,
 )

@@ -36,7 +36,7 @@ from conveyor.adapters.stages_storage import StagesStorage  # noqa: E402
 from conveyor.api.errors import UserError  # noqa: E402
 from conveyor.api.names import Reason  # noqa: E402
 from conveyor.jobs.model import ExportResult, LayerRef  # noqa: E402
-from conveyor.plan.facts import StageDigest, StageID  # noqa: E402
+from conveyor.plan.answers import StageDigest, StageID  # noqa: E402
 
 DIGEST = StageDigest("ab" * 28)
 OTHER = StageDigest("cd" * 28)

@@ -6,14 +6,13 @@ import pytest
 
 from conveyor.api.errors import UserError
 from conveyor.cli.storage_file import Storage, read_storage, write_storage
-from conveyor.plan.facts import (
+from conveyor.plan.answers import (
     BaseImage,
-    BaseImageInfo,
-    ImportChecksum,
     ImportRecord,
     StageDesc,
     StageID,
 )
+from conveyor.plan.questions import BaseImageInfo, ImportChecksum
 
 DIGEST = "a" * 56
 IMPORT = {"kind": "ImportChecksum", "id": "b" * 64, "image": "lib"}

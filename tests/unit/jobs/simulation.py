@@ -46,7 +46,7 @@ from conveyor.jobs.model import (
     RunResult,
     StageResult,
 )
-from conveyor.plan.facts import ContentDigest, ImportChecksum, StageDesc, StageID
+from conveyor.plan.answers import ContentDigest, StageDesc, StageID
 from conveyor.plan.model import (
     Base,
     BuildPlan,
@@ -57,6 +57,7 @@ from conveyor.plan.model import (
     StageState,
     StageWork,
 )
+from conveyor.plan.questions import ImportChecksum
 
 DEBIAN = (sha("debian"),)
 STEP = timedelta(seconds=20)

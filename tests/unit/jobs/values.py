@@ -21,9 +21,8 @@ from conveyor.jobs.model import (
     RunResult,
     StageResult,
 )
-from conveyor.plan.facts import (
+from conveyor.plan.answers import (
     ContentDigest,
-    ImportChecksum,
     StageDesc,
     StageDigest,
     StageID,
@@ -43,6 +42,7 @@ from conveyor.plan.model import (
     StageState,
     StageWork,
 )
+from conveyor.plan.questions import ImportChecksum
 
 NOW = datetime(2024, 5, 6, 12, 0, tzinfo=UTC)
 STARTED = NOW - timedelta(minutes=10)

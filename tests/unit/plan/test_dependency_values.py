@@ -12,18 +12,13 @@ from conveyor.config.model import (
     StapelImage,
     WerfConfig,
 )
+from conveyor.plan.answers import BaseImage, StoredImage
 from conveyor.plan.assume import answers_for, assume_built
 from conveyor.plan.digest import sha256_args
-from conveyor.plan.facts import (
-    BaseImage,
-    BaseImageInfo,
-    Facts,
-    FileText,
-    ImageReference,
-    StoredImage,
-)
+from conveyor.plan.facts import Facts
 from conveyor.plan.model import BuildPlan, ExternalBase, StageState
 from conveyor.plan.planner import plan
+from conveyor.plan.questions import BaseImageInfo, FileText, ImageReference
 
 REPO = "registry.example.com/shop/stages"
 LIB = StapelImage(name="lib", base="debian:12", shell=Shell(commands={"setup": ("make",)}))

@@ -5,6 +5,7 @@ import hashlib
 import pytest
 
 from conveyor.config.model import GitMapping, Import
+from conveyor.plan.answers import StageDigest
 from conveyor.plan.digest import (
     content_digest,
     hashed,
@@ -17,7 +18,6 @@ from conveyor.plan.digest import (
     stage_components,
     stage_digest,
 )
-from conveyor.plan.facts import StageDigest
 
 
 def from_components(platform: str = "linux/amd64"):

@@ -8,24 +8,23 @@ import pytest
 
 from conveyor.api.errors import UserError
 from conveyor.config.model import DockerfileImage
+from conveyor.plan.answers import Answer, BaseImage
 from conveyor.plan.digest import sha256_args
 from conveyor.plan.dockerfile import BlockPlan, plan_dockerfile
 from conveyor.plan.dockerfile_steps import DEFAULT_PATH
-from conveyor.plan.facts import (
-    Answer,
-    BaseImage,
-    BaseImageInfo,
-    ContextChecksum,
-    Facts,
-    FileText,
-    Question,
-)
+from conveyor.plan.facts import Facts
 from conveyor.plan.model import (
     BlockStep,
     CopySource,
     ExternalBase,
     ImageBase,
     ScratchBase,
+)
+from conveyor.plan.questions import (
+    BaseImageInfo,
+    ContextChecksum,
+    FileText,
+    Question,
 )
 
 COMMIT = "c" * 40

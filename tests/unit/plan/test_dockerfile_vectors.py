@@ -9,14 +9,13 @@ import pytest
 from _pytest.mark.structures import ParameterSet
 
 from conveyor.config.model import DockerfileImage
+from conveyor.plan.answers import Answer, BaseImage
 from conveyor.plan.digest import sha256_args
 from conveyor.plan.dockerfile import BlockPlan, plan_dockerfile
-from conveyor.plan.facts import (
-    Answer,
-    BaseImage,
+from conveyor.plan.facts import Facts
+from conveyor.plan.questions import (
     BaseImageInfo,
     ContextChecksum,
-    Facts,
     FileText,
     Question,
 )

@@ -17,22 +17,10 @@ from conveyor.config.model import (
     StapelImage,
     WerfConfig,
 )
+from conveyor.plan.answers import BaseImage, ImportRecord, Patch
 from conveyor.plan.assume import answers_for, assume_built
 from conveyor.plan.digest import paramshash
-from conveyor.plan.facts import (
-    Ancestry,
-    BaseImage,
-    BaseImageInfo,
-    Facts,
-    ImportChecksum,
-    ImportRecord,
-    MappingPatch,
-    Patch,
-    PathKind,
-    RemoteHead,
-    StageInfo,
-    TreeChecksum,
-)
+from conveyor.plan.facts import Facts
 from conveyor.plan.model import (
     BuildPlan,
     ExternalBase,
@@ -44,6 +32,16 @@ from conveyor.plan.model import (
     StageState,
 )
 from conveyor.plan.planner import plan
+from conveyor.plan.questions import (
+    Ancestry,
+    BaseImageInfo,
+    ImportChecksum,
+    MappingPatch,
+    PathKind,
+    RemoteHead,
+    StageInfo,
+    TreeChecksum,
+)
 
 OLD, NEW = "a" * 40, "b" * 40
 APP = GitMapping(to="/app")

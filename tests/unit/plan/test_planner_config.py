@@ -7,9 +7,10 @@ from tests.unit.plan.test_planner import APP, NEW, OLD, World, config, stapel
 
 from conveyor.config.model import DockerfileImage, DockerInstructions, ImageSpec, Shell
 from conveyor.plan import labels
-from conveyor.plan.facts import BaseImage, BaseImageInfo, FileText, StageInfo
+from conveyor.plan.answers import BaseImage
 from conveyor.plan.model import BuildPlan, StageState
 from conveyor.plan.planner import plan
+from conveyor.plan.questions import BaseImageInfo, FileText, StageInfo
 
 CMD = DockerInstructions(cmd='["c"]', cmd_words=("c",))
 BASE = ("/entry",)

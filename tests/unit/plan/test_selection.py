@@ -4,18 +4,17 @@ import pytest
 
 from conveyor.config.model import GitMapping
 from conveyor.plan import labels
-from conveyor.plan.digest import paramshash
-from conveyor.plan.facts import (
-    Ancestry,
+from conveyor.plan.answers import (
     ContentDigest,
-    Facts,
     StageDesc,
     StageDigest,
     StageID,
-    StageInfo,
 )
+from conveyor.plan.digest import paramshash
+from conveyor.plan.facts import Facts
 from conveyor.plan.inquiry import Inquiry, Waiting
 from conveyor.plan.mappings import MappingCommit
+from conveyor.plan.questions import Ancestry, StageInfo
 from conveyor.plan.selection import Wanted, select_stage, stage_ids
 
 DIGEST = StageDigest("d" * 56)

@@ -4,21 +4,21 @@ import pytest
 
 from conveyor.api.errors import UserError
 from conveyor.config.model import Dependency, DockerfileImage, Meta, WerfConfig
+from conveyor.plan.answers import BaseImage
 from conveyor.plan.assume import answers_for, assume_built
 from conveyor.plan.buildable import check_buildable
 from conveyor.plan.chain import Chain
 from conveyor.plan.digest import sha256_args
-from conveyor.plan.facts import (
-    BaseImage,
-    BaseImageInfo,
-    ContextHash,
-    Facts,
-    FileText,
-    ImageReference,
-)
+from conveyor.plan.facts import Facts
 from conveyor.plan.inquiry import Inquiry
 from conveyor.plan.model import BuildPlan, ScratchBase, StageState
 from conveyor.plan.planner import plan
+from conveyor.plan.questions import (
+    BaseImageInfo,
+    ContextHash,
+    FileText,
+    ImageReference,
+)
 from conveyor.plan.staged import plan_staged, staged_version
 from conveyor.plan.staged_digest import go_duration
 

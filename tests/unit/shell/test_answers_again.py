@@ -6,7 +6,8 @@ import pytest
 
 from conveyor.api.spec import Compatibility
 from conveyor.config.parse import parse
-from conveyor.plan.facts import Facts, StageDesc
+from conveyor.plan.answers import StageDesc
+from conveyor.plan.facts import Facts
 from conveyor.shell import answer
 from conveyor.shell.answer import Answers
 

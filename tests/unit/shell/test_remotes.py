@@ -8,7 +8,7 @@ from conveyor.api.errors import NotYet, UserError
 from conveyor.api.names import Reason
 from conveyor.api.v1alpha1 import ImageBuild, RemoteStatus
 from conveyor.config.parse import parse
-from conveyor.plan.facts import RemoteHead
+from conveyor.plan.questions import RemoteHead
 from conveyor.plan.remotes import MAX_HEADS, moving_heads
 from conveyor.shell.remotes import Remotes, check_remotes, head_facts, look_up
 
