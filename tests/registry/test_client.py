@@ -127,15 +127,6 @@ async def test_tag_pages_are_followed() -> None:
     assert paths[1:] == ["/v2/proj/app/tags/list?last=b&n=2", "/v2/proj/app/tags/list?last=d"]
 
 
-async def test_delete_by_tag_removes_the_manifest(registry: Any, repo: ImageRef) -> None:
-    async with client(registry) as c:
-        manifest = await push_image(c, repo, "a", "b")
-        await c.delete_manifest(repo.with_tag("a"))
-        assert await c.head_manifest(repo.with_digest(manifest.digest)) is None
-        with pytest.raises(NotFoundError):
-            await c.delete_manifest(repo.with_tag("a"))
-
-
 async def test_what_is_missing_is_not_found(registry: Any, repo: ImageRef) -> None:
     async with client(registry) as c:
         with pytest.raises(NotFoundError, match=r"MANIFEST_UNKNOWN|NAME_UNKNOWN"):
@@ -217,7 +208,7 @@ async def test_copy_inside_a_registry_mounts(registry: Any, repo: ImageRef) -> N
         await c.copy_blob(repo, manifest.layers[0], target, seen.append)
         assert await c.head_blob(target, manifest.layers[0].digest) == manifest.layers[0].size
         assert seen == [], "mounted, not streamed"
-        assert not await c.mount_blob(target, sha256_digest(b"no such blob"), repo)
+        assert not await c._blobs.mount(target, sha256_digest(b"no such blob"), repo)
 
 
 async def test_copy_between_registries_streams(
@@ -299,7 +290,7 @@ async def test_token_auth(
         target = ImageRef(registry=repo.registry, repository=f"{repo.repository}/copy")
         manifest = await c.get_manifest(repo.with_tag("v1"))
         assert isinstance(manifest, Manifest)
-        assert await c.mount_blob(target, manifest.layers[0].digest, repo)
+        assert await c._blobs.mount(target, manifest.layers[0].digest, repo)
         assert len(token_service.requests[-1]["scope"]) == 2
     async with client(token_registry) as anonymous:
         assert await anonymous.list_tags(repo) == ("v1", "v2")

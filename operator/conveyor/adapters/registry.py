@@ -142,18 +142,6 @@ class RegistryClient:
         size = len(manifest.raw)
         return Descriptor(media_type=manifest.media_type, digest=manifest.digest, size=size)
 
-    async def delete_manifest(self, ref: ImageRef) -> None:
-        """Delete a manifest; a tag is resolved first, for registries delete by digest only."""
-        found = await self.head_manifest(ref) if ref.digest is None else None
-        digest = ref.digest or (found.digest if found else None)
-        if digest is None:
-            raise NotFoundError(f"{ref}: there is no such tag", host=ref.registry)
-        endpoint = endpoint_of(ref.registry, self._options)
-        call = _manifest_call(endpoint, ref.with_digest(digest), "DELETE")
-        scopes = (scope(ref.repository, "pull,delete"),)
-        call = replace(call, scopes=scopes, good=frozenset({200, 202}))
-        await self._transport.call(endpoint, call)
-
     async def resolve(self, ref: ImageRef, platform: Platform) -> tuple[ImageRef, Manifest]:
         """The image for a platform: its reference by digest and its manifest.
 
@@ -199,10 +187,6 @@ class RegistryClient:
     ) -> AsyncIterator[bytes]:
         """Stream a blob; raises at the end when it is not what `digest` promises."""
         return self._blobs.read(repo, digest, size)
-
-    async def mount_blob(self, repo: ImageRef, digest: str, source: ImageRef) -> bool:
-        """Let `repo` share a blob of `source`, same registry; False when the registry would not."""
-        return await self._blobs.mount(repo, digest, source)
 
     async def upload_blob(
         self, repo: ImageRef, data: bytes, media_type: str = "application/octet-stream"

@@ -95,15 +95,6 @@ def not_planned(
     return put(conditions, open_)
 
 
-def summarise(conditions: Sequence[Condition]) -> str:
-    """One line for people: the reason of Ready and the first line of its message."""
-    ready = find(conditions, ConditionType.READY)
-    if ready is None:
-        return "Pending"
-    first = ready.message.splitlines()[0] if ready.message else ""
-    return f"{ready.reason}: {first}" if first else ready.reason
-
-
 def cut(message: str) -> str:
     """The message, shortened to what status has room for."""
     return message if len(message) <= MAX_MESSAGE else message[: MAX_MESSAGE - 1] + "…"

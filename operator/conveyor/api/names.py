@@ -67,7 +67,6 @@ LEADER_LEASE = "conveyor-leader"
 CONTAINER_STAGE = "stage"
 CONTAINER_COURIER = "courier"
 
-DOCKER_CONFIG_SECRET_TYPE = "kubernetes.io/dockerconfigjson"  # noqa: S105 - a Secret's type, no secret
 DOCKER_CONFIG_SECRET_KEY = ".dockerconfigjson"  # noqa: S105 - a key in a Secret, no secret
 SSH_SECRET_KEY = "ssh-privatekey"  # noqa: S105 - a key in a Secret, no secret
 

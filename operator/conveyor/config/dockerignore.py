@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
-from conveyor.config.dockerfile_patterns import has_wildcard, ignore_regex, name_regex
+from conveyor.config.dockerfile_patterns import ignore_regex, name_regex
 
 MAX_TEXT = 1024 * 1024
 MAX_PATTERNS = 5000
@@ -137,26 +137,6 @@ def context_source(source: str) -> str:
     """
     cleaned = posixpath.normpath(source) if source else "."
     return cleaned.lstrip("/") or "."
-
-
-def context_glob_match(pattern: str, path: str) -> bool:
-    """Whether a COPY/ADD source names the path: itself, or a directory above it.
-
-    Segments are compared by Go's filepath.Match; `**` is no more than `*`. `pattern` may be written
-    with a leading slash, `./` or as "." for the whole context.
-
-    Raises:
-        ValueError: Malformed pattern.
-    """
-    wanted = context_source(pattern)
-    if wanted == ".":
-        return True
-    parts, names = wanted.split("/"), path.split("/")
-    if len(parts) > len(names):
-        return False
-    if not has_wildcard(wanted):
-        return parts == names[: len(parts)]
-    return all(name_regex(part).fullmatch(name) for part, name in zip(parts, names, strict=False))
 
 
 def _pattern(line: str, place: str) -> IgnorePattern | None:

@@ -101,11 +101,6 @@ def expand_labels(spec: ImageSpec, *, image: str, project: str) -> dict[str, str
     return {expand(name): expand(value) for name, value in sorted(spec.labels.items())}
 
 
-def has_template(text: str) -> bool:
-    """Whether the text differs from image to image."""
-    return _TEMPLATE.search(text) is not None
-
-
 def name_matcher(patterns: tuple[str, ...]) -> Callable[[str], bool]:
     """Return whether a name is one of the patterns: exactly, or found by `/EXPRESSION/` as `^EXPRESSION$`."""
     names = frozenset(one for one in patterns if not _is_expression(one))

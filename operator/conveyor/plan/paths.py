@@ -146,10 +146,6 @@ class PathMatcher:
         """Whether the directory has to be looked into, entry by entry."""
         return self._matcher.may_match_below(path)
 
-    def should_descend(self, path: str) -> bool:
-        """Whether a walk has any reason to enter the directory."""
-        return self.matches(path) or self.may_match_below(path)
-
 
 def relative_to(base: str, path: str) -> str | None:
     """Return `path` relative to `base` ("" when equal), None when it lies elsewhere."""

@@ -78,9 +78,3 @@ def test_long_messages_are_cut() -> None:
     (ready,) = c.succeeded((), message="x" * 100_000, generation=1, now=T0)
     assert len(ready.message) == 1024
     assert ready.message.endswith("…")
-
-
-def test_summary() -> None:
-    assert c.summarise(()) == "Pending"
-    assert c.summarise(broken((), T0)) == "StageFailed: no"
-    assert c.summarise(c.remove(done((), T0), "Ready")) == "Pending"

@@ -1,4 +1,4 @@
-"""Ignore files against moby's own answers, werf's variant, directories, COPY sources."""
+"""Ignore files against moby's own answers, werf's variant, directories, cleaned COPY sources."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from conveyor.api.errors import UserError
 from conveyor.config.dockerignore import (
     Dockerignore,
-    context_glob_match,
     context_source,
     effective_dockerignore,
 )
@@ -90,49 +89,11 @@ def test_whether_a_pattern_could_match_below(text: str, directory: str, could: b
 
 
 @pytest.mark.parametrize(
-    ("pattern", "path", "named"),
-    [
-        (".", "a/b", True),
-        ("/", "a", True),
-        ("", "a", True),
-        ("./", "a", True),
-        ("a", "a", True),
-        ("a", "a/b/c", True),
-        ("/a/", "a/b", True),
-        ("a", "ab", False),
-        ("a/b", "a", False),
-        ("*.txt", "x.txt", True),
-        ("*.txt", "d/x.txt", False),
-        ("*", "d/x.txt", True),
-        ("d/*.txt", "d/x.txt", True),
-        ("d/**/x", "d/a/x", True),
-        ("d/**/x", "d/x", False),
-        ("d/**/x", "d/a/b/x", False),
-        ("s?c", "src/main.c", True),
-        ("[a-c]x", "bx", True),
-        ("[^a-c]x", "bx", False),
-        (r"\*", "*", False),
-        (r"\*?", "*a", True),
-        ("a[[]b", "a[b", True),
-        ("package*.json", "package-lock.json", True),
-        ("./a/../b", "b/c", True),
-    ],
-)
-def test_sources_of_copy(pattern: str, path: str, named: bool) -> None:  # noqa: FBT001
-    assert context_glob_match(pattern, path) is named
-
-
-@pytest.mark.parametrize(
     ("source", "clean"),
     [("", "."), ("/", "."), ("./", "."), ("a//b/", "a/b"), ("/a", "a"), ("../a", "../a")],
 )
 def test_sources_are_cleaned(source: str, clean: str) -> None:
     assert context_source(source) == clean
-
-
-def test_a_malformed_source_is_an_error() -> None:
-    with pytest.raises(ValueError, match="not closed"):
-        context_glob_match("a*[", "ab")
 
 
 @pytest.mark.parametrize(

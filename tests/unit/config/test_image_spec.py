@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from conveyor.api.errors import UserError
-from conveyor.config.image_spec import expand_labels, has_template, merged, name_matcher
+from conveyor.config.image_spec import expand_labels, merged, name_matcher
 from conveyor.config.model import HealthSpec, ImageSpec
 from conveyor.config.parse import parse
 
@@ -192,8 +192,6 @@ def test_labels_are_expanded() -> None:
         "rate": "100% of 5%",
         "": "v",
     }
-    assert has_template("%image%")
-    assert not has_template("100%")
 
 
 def test_names_and_expressions() -> None:

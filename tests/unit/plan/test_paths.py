@@ -96,7 +96,6 @@ def test_a_file_as_base_matches_itself():
     matcher = PathMatcher("etc/site.ini")
     assert matcher.matches("etc/site.ini")
     assert not matcher.matches("etc/site.ini.bak")
-    assert matcher.should_descend("etc")
 
 
 def test_no_globs_or_a_universal_one_cover_everything():
@@ -116,21 +115,22 @@ def test_excludes_force_looking_only_where_a_segment_fits():
     assert PathMatcher("", exclude=["**/x"]).may_match_below("any/where")
 
 
-def test_should_descend_goes_towards_includes_only():
+def test_only_what_leads_to_includes_is_looked_into():
     matcher = PathMatcher("app", include=["a/b/*.c"])
-    assert matcher.should_descend("")
-    assert matcher.should_descend("app")
-    assert matcher.should_descend("app/a")
-    assert matcher.should_descend("app/a/b")
-    assert not matcher.should_descend("app/x")
-    assert not matcher.should_descend("app/a/x")
-    assert not matcher.should_descend("lib")
+    assert matcher.may_match_below("")
+    assert matcher.may_match_below("app")
+    assert matcher.may_match_below("app/a")
+    assert matcher.may_match_below("app/a/b")
+    assert not matcher.may_match_below("app/x")
+    assert not matcher.may_match_below("app/a/x")
+    assert not matcher.may_match_below("lib")
 
 
-def test_an_excluded_directory_is_not_entered():
+def test_an_excluded_directory_is_not_looked_into():
     matcher = PathMatcher("", exclude=["node_modules"])
-    assert not matcher.should_descend("node_modules")
-    assert matcher.should_descend("src")
+    assert not matcher.matches("node_modules")
+    assert not matcher.may_match_below("node_modules")
+    assert matcher.matches("src")
 
 
 def test_all_of_looks_below_when_one_asks_and_none_rejects():
