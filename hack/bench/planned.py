@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from conveyor.config.model import (
-    DockerInstructions,
     GitMapping,
     Import,
     Meta,
@@ -17,6 +16,7 @@ from conveyor.config.model import (
     StapelImage,
     WerfConfig,
 )
+from conveyor.config.model_image_config import DockerInstructions
 from conveyor.plan.answers import ImportRecord, Patch
 from conveyor.plan.facts import Facts
 from conveyor.plan.model import BuildPlan

@@ -6,7 +6,7 @@ Every test has its case's number in its name. Where Conveyor does otherwise by d
 import pytest
 
 from conveyor.api.errors import UserError
-from conveyor.config.model import DockerInstructions
+from conveyor.config.model_image_config import DockerInstructions
 from conveyor.config.parse import parse
 from conveyor.plan.dependencies import instructions_dependencies, spec_dependencies
 from conveyor.plan.digest import sha256_args

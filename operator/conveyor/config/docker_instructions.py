@@ -10,7 +10,7 @@ from typing import Final
 from conveyor.api.errors import UserError
 from conveyor.config.dockerfile_syntax import parse_instructions
 from conveyor.config.dockerfile_values import Health, parse_health, parse_port
-from conveyor.config.model import DockerInstructions
+from conveyor.config.model_image_config import DockerInstructions
 from conveyor.config.raw import Section
 from conveyor.config.yaml import Sequence
 

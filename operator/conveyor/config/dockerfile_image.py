@@ -11,10 +11,11 @@ from typing import Final
 from conveyor.config.image_spec import image_spec
 from conveyor.config.imports import dependencies_of
 from conveyor.config.meta import platforms
-from conveyor.config.model import Dependency, DockerfileImage, Meta, SourceLine
+from conveyor.config.model import Dependency, DockerfileImage, Meta
 from conveyor.config.names import Names
 from conveyor.config.paths import clean, stays_inside
 from conveyor.config.raw import Section, shorten
+from conveyor.config.source_line import SourceLine
 
 _KEYS: Final = (
     "image",

@@ -13,7 +13,7 @@ from typing import Final, Literal
 from conveyor.config.dockerfile_values import check_signal, parse_port
 from conveyor.config.dockerfile_words import ExpansionError, expand_word
 from conveyor.config.expressions import Expression, ExpressionError
-from conveyor.config.model import HealthSpec, ImageSpec
+from conveyor.config.model_image_config import HealthSpec, ImageSpec
 from conveyor.config.raw import Section, shorten
 
 ESSENTIAL_LABELS: Final = (

@@ -9,20 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from conveyor.config.model_image_config import DockerInstructions, ImageSpec
+from conveyor.config.source_line import SourceLine
+
 When = Literal["", "install", "setup"]
 UserStageName = Literal["beforeInstall", "install", "beforeSetup", "setup"]
 USER_STAGES: tuple[UserStageName, ...] = ("beforeInstall", "install", "beforeSetup", "setup")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceLine:
-    """Where a value stands in the rendered config: `file` as shown to the user, 1-based line."""
-
-    file: str = "werf.yaml"
-    line: int = 0
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}" if self.line else self.file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +25,7 @@ class Meta:
     cache_version: str = ""
     platforms: tuple[str, ...] = ()
     staged: bool = False
-    image_spec: "ImageSpec | None" = None
+    image_spec: ImageSpec | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,71 +144,6 @@ class Ansible:
     tasks: Mapping[UserStageName, tuple[str, ...]] = field(default_factory=dict)
     cache_version: str = ""
     stage_cache_versions: Mapping[UserStageName, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DockerInstructions:
-    """`docker:` of a stapel image, in werf's stored form (werf-semantics 11.1).
-
-    Attributes:
-        cmd, entrypoint: "" when unset; a list is stored as the text `["a", "b"]`, without escaping: the form that is
-            hashed.
-        cmd_words, entrypoint_words: The list as it was written, None for a text: the form that the image gets.
-    """
-
-    volumes: tuple[str, ...] = ()
-    expose: tuple[str, ...] = ()
-    env: Mapping[str, str] = field(default_factory=dict)
-    labels: Mapping[str, str] = field(default_factory=dict)
-    cmd: str = ""
-    cmd_words: tuple[str, ...] | None = None
-    entrypoint: str = ""
-    entrypoint_words: tuple[str, ...] | None = None
-    workdir: str = ""
-    user: str = ""
-    healthcheck: str = ""
-    exact_values: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HealthSpec:
-    """`imageSpec.config.healthcheck`; times in seconds, 0 when unset."""
-
-    test: tuple[str, ...] = ()
-    interval: int = 0
-    timeout: int = 0
-    start_period: int = 0
-    retries: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageSpec:
-    """`imageSpec:` of an image, with `build.imageSpec` merged into it (werf-semantics 4.8, 11.3).
-
-    Attributes:
-        labels: `%image%` and `%project%` in names and values are not replaced here: so they are hashed.
-        remove_labels, remove_env: Exact names, or `/EXPRESSION/`.
-        clear: Which of `cmd`, `entrypoint`, `user` and `workingDir` of the parent are taken away.
-    """
-
-    author: str = ""
-    clear_history: bool = False
-    cmd: tuple[str, ...] = ()
-    entrypoint: tuple[str, ...] = ()
-    env: Mapping[str, str] = field(default_factory=dict)
-    expose: tuple[str, ...] = ()
-    healthcheck: HealthSpec | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
-    stop_signal: str = ""
-    user: str = ""
-    volumes: tuple[str, ...] = ()
-    working_dir: str = ""
-    remove_labels: tuple[str, ...] = ()
-    remove_volumes: tuple[str, ...] = ()
-    remove_env: tuple[str, ...] = ()
-    keep_essential_labels: bool = False
-    clear: frozenset[Literal["cmd", "entrypoint", "user", "workingDir"]] = frozenset()
-    at: SourceLine = field(default_factory=SourceLine, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

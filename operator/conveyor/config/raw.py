@@ -7,10 +7,10 @@ The reading functions return the empty value for what is absent or wrong; what w
 from collections.abc import Iterable
 from typing import Final
 
-from conveyor.config.model import SourceLine
 from conveyor.config.near import near
 from conveyor.config.report import Report
 from conveyor.config.scalars import go_text
+from conveyor.config.source_line import SourceLine
 from conveyor.config.yaml import Entry, Mapping, Node, Scalar, Sequence
 
 _LONGEST_QUOTE: Final = 80

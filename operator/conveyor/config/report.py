@@ -8,7 +8,7 @@ from typing import Final
 
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
-from conveyor.config.model import SourceLine
+from conveyor.config.source_line import SourceLine
 
 MAX_SHOWN: Final = 10
 # Where reading stops: looking for near names costs time, and nobody reads so many mistakes.

@@ -21,13 +21,13 @@ from conveyor.config.model import (
     Meta,
     Mount,
     Shell,
-    SourceLine,
     StapelImage,
 )
 from conveyor.config.mounts import MAX_MOUNTS
 from conveyor.config.names import Names, has_tag_or_digest, is_reference, shown
 from conveyor.config.paths import TOO_LONG, clean, is_absolute, is_too_long
 from conveyor.config.raw import Section, shorten
+from conveyor.config.source_line import SourceLine
 from conveyor.config.versions import VERSION_KEYS, cache_versions
 
 MAX_EXPORTS: Final = 300

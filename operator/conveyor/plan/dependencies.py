@@ -10,14 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
-from conveyor.config.model import (
-    DockerInstructions,
-    HealthSpec,
-    ImageSpec,
-    Mount,
-    StapelImage,
-    UserStageName,
-)
+from conveyor.config.model import Mount, StapelImage, UserStageName
+from conveyor.config.model_image_config import DockerInstructions, HealthSpec, ImageSpec
 from conveyor.plan.answers import BaseImage
 from conveyor.plan.digest import hashed, named, sha256_args, sha256_concat
 from conveyor.plan.inquiry import Inquiry

@@ -13,7 +13,7 @@ from conveyor.api.names import Reason
 from conveyor.config.docker_instructions import health_of
 from conveyor.config.dockerfile_values import parse_port
 from conveyor.config.dockerfile_words import ExpansionError, expand_word, expand_words
-from conveyor.config.model import DockerInstructions
+from conveyor.config.model_image_config import DockerInstructions
 from conveyor.plan.image_config_parts import (
     Config,
     absolute,

@@ -13,7 +13,7 @@ from conveyor.api.names import Reason
 from conveyor.config.dockerfile_values import Health, parse_port
 from conveyor.config.dockerfile_words import ExpansionError, expand_word
 from conveyor.config.image_spec import ESSENTIAL_LABELS, name_matcher
-from conveyor.config.model import HealthSpec, ImageSpec
+from conveyor.config.model_image_config import HealthSpec, ImageSpec
 from conveyor.plan.image_config_parts import (
     Config,
     health_json,

@@ -7,7 +7,7 @@ In: the chain of an image and its `ImageSpec`. Out: one more stage, which change
 from dataclasses import replace
 
 from conveyor.config.image_spec import expand_labels
-from conveyor.config.model import ImageSpec
+from conveyor.config.model_image_config import ImageSpec
 from conveyor.plan import labels
 from conveyor.plan.chain import Chain
 from conveyor.plan.dependencies import spec_dependencies

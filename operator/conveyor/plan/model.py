@@ -12,12 +12,11 @@ from enum import StrEnum
 from conveyor.config.dockerfile import Instruction
 from conveyor.config.model import (
     Dependency,
-    DockerInstructions,
     GitMapping,
-    ImageSpec,
     Import,
     Mount,
 )
+from conveyor.config.model_image_config import DockerInstructions, ImageSpec
 from conveyor.plan.answers import ContentDigest, StageDesc, StageDigest
 from conveyor.plan.questions import Question
 

@@ -7,7 +7,8 @@ In: a `StapelImage`, its mappings at their commits, the images it is built from.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from conveyor.config.model import DockerInstructions, Mount, StapelImage
+from conveyor.config.model import Mount, StapelImage
+from conveyor.config.model_image_config import DockerInstructions
 from conveyor.plan import dependencies, labels
 from conveyor.plan.answers import Patch
 from conveyor.plan.chain import Chain

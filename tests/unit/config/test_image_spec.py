@@ -6,7 +6,7 @@ import pytest
 
 from conveyor.api.errors import UserError
 from conveyor.config.image_spec import expand_labels, merged, name_matcher
-from conveyor.config.model import HealthSpec, ImageSpec
+from conveyor.config.model_image_config import HealthSpec, ImageSpec
 from conveyor.config.parse import parse
 
 HEAD = "configVersion: 1\nproject: shop\n"

@@ -7,13 +7,13 @@ from conveyor.config.mappings import repository_id
 from conveyor.config.model import (
     Dependency,
     DependencyImport,
-    DockerInstructions,
     GitMapping,
     GitRemote,
     Import,
     Mount,
     Shell,
 )
+from conveyor.config.model_image_config import DockerInstructions
 from conveyor.config.names import has_tag_or_digest
 from conveyor.config.parse import parse
 

@@ -5,7 +5,7 @@
 from tests.unit.jobs.values import layer, ran, taking, to_build
 
 from conveyor.config.dockerfile import Instruction
-from conveyor.config.model import DockerInstructions, ImageSpec
+from conveyor.config.model_image_config import DockerInstructions, ImageSpec
 from conveyor.jobs.image import stage_config
 from conveyor.jobs.model import ParentImage
 from conveyor.plan.model import BlockStep, DockerfileBlock, StageWork

@@ -6,12 +6,12 @@ from conveyor.config.model import (
     Dependency,
     DependencyImport,
     DockerfileImage,
-    ImageSpec,
     Meta,
     Shell,
     StapelImage,
     WerfConfig,
 )
+from conveyor.config.model_image_config import ImageSpec
 from conveyor.plan.answers import BaseImage, StoredImage
 from conveyor.plan.assume import answers_for, assume_built
 from conveyor.plan.digest import sha256_args

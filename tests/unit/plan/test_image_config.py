@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from conveyor.api.errors import UserError
 from conveyor.config.dockerfile import Instruction, parse_dockerfile
-from conveyor.config.model import DockerInstructions
+from conveyor.config.model_image_config import DockerInstructions
 from conveyor.plan.dockerfile_args import arguments
 from conveyor.plan.dockerfile_steps import DEFAULT_PATH, Scope, StepMaker
 from conveyor.plan.image_config import (

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 import pytest
 
 from conveyor.api.errors import UserError
-from conveyor.config.model import HealthSpec, ImageSpec, SourceLine
+from conveyor.config.model_image_config import HealthSpec, ImageSpec
+from conveyor.config.source_line import SourceLine
 from conveyor.plan.image_config import Config, apply_image_spec, entrypoint, kept_labels
 
 BASE: dict[str, object] = {

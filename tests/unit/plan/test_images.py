@@ -8,10 +8,10 @@ from conveyor.config.model import (
     DockerfileImage,
     Import,
     Meta,
-    SourceLine,
     StapelImage,
     WerfConfig,
 )
+from conveyor.config.source_line import SourceLine
 from conveyor.plan.images import image_sets, needed_images
 
 

@@ -1,6 +1,14 @@
 """Mounts in a plan: what is emptied, what is inherited, and labels that join the parent's."""
 
-from conveyor.config.model import ImageSpec, Import, Meta, Mount, Shell, StapelImage, WerfConfig
+from conveyor.config.model import (
+    Import,
+    Meta,
+    Mount,
+    Shell,
+    StapelImage,
+    WerfConfig,
+)
+from conveyor.config.model_image_config import ImageSpec
 from conveyor.plan import labels
 from conveyor.plan.facts import Facts
 from conveyor.plan.model import BuildPlan

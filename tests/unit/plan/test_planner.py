@@ -6,17 +6,17 @@ import pytest
 
 from conveyor.api.errors import UserError
 from conveyor.config.model import (
-    DockerInstructions,
     GitMapping,
     GitRemote,
     Import,
     Meta,
     Mount,
     Shell,
-    SourceLine,
     StapelImage,
     WerfConfig,
 )
+from conveyor.config.model_image_config import DockerInstructions
+from conveyor.config.source_line import SourceLine
 from conveyor.plan.answers import BaseImage, ImportRecord, Patch
 from conveyor.plan.assume import answers_for, assume_built
 from conveyor.plan.digest import paramshash

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 from tests.unit.plan.test_planner import APP, NEW, OLD, World, config, stapel
 
-from conveyor.config.model import DockerfileImage, DockerInstructions, ImageSpec, Shell
+from conveyor.config.model import DockerfileImage, Shell
+from conveyor.config.model_image_config import DockerInstructions, ImageSpec
 from conveyor.plan import labels
 from conveyor.plan.answers import BaseImage
 from conveyor.plan.model import BuildPlan, StageState

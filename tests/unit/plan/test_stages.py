@@ -2,13 +2,12 @@
 
 from conveyor.config.model import (
     Dependency,
-    DockerInstructions,
     GitMapping,
-    ImageSpec,
     Import,
     Shell,
     StapelImage,
 )
+from conveyor.config.model_image_config import DockerInstructions, ImageSpec
 from conveyor.plan.stages import ALL_STAGES, imports_of, is_git_stage, stages_of
 
 
