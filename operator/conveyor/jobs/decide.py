@@ -12,6 +12,7 @@ images that do not depend on a failed one go on.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Final
 
 from conveyor.api.v1alpha1 import StageState as ViewState
 from conveyor.jobs import exports, lineage
@@ -29,6 +30,9 @@ from conveyor.jobs.decision import (
 from conveyor.jobs.model import Export, ExportResult, ObservedJob
 from conveyor.jobs.work import needs_pod
 from conveyor.plan.model import BuildPlan, ImageBase, PlannedImage, PlannedStage, StageState
+
+# A Job's task and annotations have limits; what is left over is exported by Jobs of its own.
+_MAX_ATTACHED: Final = 100
 
 
 @dataclass(slots=True)
@@ -266,7 +270,7 @@ def _exports_from(plan: BuildPlan, image: PlannedImage, last: PlannedStage) -> t
         for export in exports.exports_of(stage, plan)
         if export.source == image.name and not export.external and not export.stage
     }
-    return tuple(wanted.values())
+    return tuple(wanted.values())[:_MAX_ATTACHED]
 
 
 def _attempt(draft: _Draft, jobs: tuple[ObservedJob, ...], order: StartJob) -> StageView:
