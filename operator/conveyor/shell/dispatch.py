@@ -86,6 +86,8 @@ class Dispatcher:
             JOBS_STARTED.labels("stage" if action.stages else "export").inc()
             what = stage_names(action.stages)
             await self._events.post(build, Reason.STAGE_STARTED, f"{what}: Job {name}")
+        else:
+            self._reports.undo(key)
         return created
 
     async def _create(self, namespace: str, body: dict[str, object]) -> bool:
