@@ -65,7 +65,7 @@ class ConfigSource:
         text = await self.text(renderer)
         name = self.shown or self.path
         source = await asyncio.to_thread(self.files.get, self.path) or ""
-        policy = parse_policy(await asyncio.to_thread(self.files.get, POLICY))
+        policy = await asyncio.to_thread(lambda: parse_policy(self.files.get(POLICY)))
         try:
             config = await asyncio.to_thread(parse, text, file=name, project_dir=self.directory)
             check_policy(config, policy, file=name)

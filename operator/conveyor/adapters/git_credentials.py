@@ -1,7 +1,8 @@
 """Credentials for git servers, handed to git without showing them in arguments or URLs.
 
 In: `GitCredentials`, the URL they are for. Out: environment variables and files for one git command. The askpass
-program answers only prompts for the URL's own host: a server that redirects elsewhere gets nothing.
+program answers only prompts for the URL's own scheme and host, and knows them as a whole: a server that redirects elsewhere,
+be it to a URL with our host in its user's name, gets nothing.
 """
 
 import hashlib
@@ -23,8 +24,8 @@ _MAX_URL = 2048
 
 _ASKPASS = """#!/bin/sh
 case "$1" in
-"Username for '$CONVEYOR_GIT_ORIGIN'"*) printf '%s\\n' "$CONVEYOR_GIT_USERNAME" ;;
-"Password for '"*"@$CONVEYOR_GIT_HOST'"*) printf '%s\\n' "$CONVEYOR_GIT_PASSWORD" ;;
+"Username for '$CONVEYOR_GIT_SCHEME://$CONVEYOR_GIT_HOST': ") printf '%s\\n' "$CONVEYOR_GIT_USERNAME" ;;
+"Password for '$CONVEYOR_GIT_SCHEME://"*"@$CONVEYOR_GIT_HOST': ") printf '%s\\n' "$CONVEYOR_GIT_PASSWORD" ;;
 *) exit 1 ;;
 esac
 """
@@ -57,9 +58,16 @@ def check_url(url: str, protocols: tuple[str, ...] = SCHEMES) -> str:
         raise UserError(Reason.INVALID_SPEC, f"git url {shown!r} is malformed")
     if _SCP.fullmatch(url) and "ssh" in protocols:
         return url
-    parts = urlsplit(url)
-    host = parts.hostname or "-"  # one that begins with a dash would be an option of ssh
-    if parts.scheme not in protocols or (parts.scheme != "file" and host.startswith("-")):
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "-", parts.port
+    except ValueError:
+        raise UserError(Reason.INVALID_SPEC, f"git url {shown!r} is malformed") from None
+    if "%" in parts.netloc:  # git decodes it for ssh: the host would be another one
+        raise UserError(Reason.INVALID_SPEC, f"git url {shown!r} has a % before its path")
+    # As it is written, for a courier takes no HTTPS. A host that begins with a dash would be an option of ssh.
+    scheme = url.partition(":")[0]
+    if scheme not in protocols or (scheme != "file" and host.startswith("-")):
         raise UserError(
             Reason.INVALID_SPEC, f"git url {shown!r} must begin with one of {', '.join(protocols)}"
         )
@@ -83,16 +91,11 @@ def credential_environment(
         yield {
             "GIT_ASKPASS": str(_write(directory / "askpass", _ASKPASS, mode=0o700)),
             "GIT_SSH_COMMAND": _ssh_command(directory, credentials),
-            "CONVEYOR_GIT_ORIGIN": _origin(url),
-            "CONVEYOR_GIT_HOST": _origin(url).partition("//")[2],
+            "CONVEYOR_GIT_SCHEME": urlsplit(url).scheme,
+            "CONVEYOR_GIT_HOST": urlsplit(url).netloc.rpartition("@")[2],
             "CONVEYOR_GIT_USERNAME": credentials.username,
             "CONVEYOR_GIT_PASSWORD": credentials.password,
         }
-
-
-def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 def _ssh_command(directory: Path | None, credentials: GitCredentials | None = None) -> str:

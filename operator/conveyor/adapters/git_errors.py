@@ -27,7 +27,7 @@ _BROKEN = re.compile(
     r"commit-graph.{0,80}(corrupt|too small)|object .{0,100} is (missing|corrupt)|bad signature",
     re.IGNORECASE | re.DOTALL,
 )
-_USER_INFO = re.compile(r"//[^/@\s]*@")
+_USER_INFO = re.compile(r"//[^/\s]*@")
 
 
 class GitFailed(Exception):  # noqa: N818 - named after what happened

@@ -67,7 +67,7 @@ def secret_for(
 def address_of(url: str) -> Address | None:
     """Take a URL apart, `user@host:path` too; None when nothing can be said about it.
 
-    A path with `.` or `..`, written plainly or encoded, is not where it seems to be.
+    A path with `.` or `..`, written plainly or encoded, is not where it seems to be, nor is a host with `%`.
     """
     scp = _SCP.fullmatch(url)
     try:
@@ -76,7 +76,7 @@ def address_of(url: str) -> Address | None:
     except ValueError:
         return None
     segments = [segment for segment in parts.path.split("/") if segment]
-    hidden = re.search(r"%(2e|2f|5c)|\\", parts.path, re.IGNORECASE)
+    hidden = "%" in parts.netloc or re.search(r"%(2e|2f|5c)|\\", parts.path, re.IGNORECASE)
     if not (host and port) or hidden or {".", ".."} & set(segments):
         return None
     if segments:

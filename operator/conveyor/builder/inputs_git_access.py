@@ -2,7 +2,7 @@
 
 In: a URL and the directory of a mounted secret (`username` and `password`, or `ssh-privatekey` and
 `known_hosts`). Out: the environment of the git process. A password is never in an argument, in the environment
-or in a URL: git asks a script for it, which answers for the host of the URL only.
+or in a URL: git asks a script for it, which answers for scheme and host of the URL only.
 """
 
 import os
@@ -24,11 +24,14 @@ _PASSED_ON: Final = (
     "GIT_SSL_CAINFO",
 )
 _PROXIES: Final = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
-# Git asks "Username for 'https://host': " and "Password for 'https://user@host': ". The answer is given for
-# the host of the URL only: a redirect elsewhere gets nothing.
+# Git asks "Username for 'https://host': " and "Password for 'https://user@host': ". The answer is given for scheme
+# and host of the URL only: a redirect elsewhere gets nothing, be it to a URL with our host in its user's name.
 _ASKPASS: Final = """#!/bin/sh
-case "$1" in *"/$CONVEYOR_GIT_HOST'"*|*"@$CONVEYOR_GIT_HOST'"*) ;; *) exit 1 ;; esac
-case "$1" in Username*) exec cat "$CONVEYOR_GIT_SECRET/username" ;; *) exec cat "$CONVEYOR_GIT_SECRET/password" ;; esac
+case "$1" in
+"Username for '$CONVEYOR_GIT_SCHEME://$CONVEYOR_GIT_HOST': ") exec cat "$CONVEYOR_GIT_SECRET/username" ;;
+"Password for '$CONVEYOR_GIT_SCHEME://"*"@$CONVEYOR_GIT_HOST': ") exec cat "$CONVEYOR_GIT_SECRET/password" ;;
+*) exit 1 ;;
+esac
 """
 
 
@@ -61,7 +64,8 @@ def access_environment(home: Path, access: GitAccess, ca_file: str | None) -> di
     if access.credentials is None:
         return environment
     secret = Path(access.credentials)
-    if (secret / "ssh-privatekey").exists():
+    login = access.url.startswith("http") and (secret / "password").exists()
+    if (secret / "ssh-privatekey").exists() and not login:
         environment["GIT_SSH_COMMAND"] += _ssh(home, secret)
     else:
         environment |= _askpass(home, access.url, secret)
@@ -75,10 +79,11 @@ def _askpass(home: Path, url: str, secret: Path) -> dict[str, str]:
     script = home / "askpass"
     script.write_text(_ASKPASS)
     script.chmod(0o700)
-    host = urlsplit(url).netloc.rpartition("@")[2]
+    parts = urlsplit(url)
     return {
         "GIT_ASKPASS": str(script),
-        "CONVEYOR_GIT_HOST": host,
+        "CONVEYOR_GIT_SCHEME": parts.scheme,
+        "CONVEYOR_GIT_HOST": parts.netloc.rpartition("@")[2],
         "CONVEYOR_GIT_SECRET": str(secret),
     }
 
@@ -122,4 +127,4 @@ def safe_url(url: str) -> str:
 
 def without_secrets(text: str) -> str:
     """Text without the user part of URLs."""
-    return re.sub(r"://[^/@\s]*@", "://", text)
+    return re.sub(r"://[^/\s]*@", "://", text)

@@ -1,18 +1,23 @@
 """Regular expressions of users, matched in bounded time.
 
 In: an expression as Go reads it (RE2), as far as Python has the same words for it, and a text. Out: whether it is found. Python's
-own matcher would try for ever where expressions are made for that (`(a+)+$`); this one remembers for every part of the
-expression and every place of the text where a match can end, as RE2 does, so that nothing is tried twice.
+own matcher would try for ever where expressions are made for that (`(a+)+$`); this one goes through the expression once with
+all places of the text where a match can be by then, as bits of a number. What still repeats too often is an error.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 from re import _constants as words  # type: ignore[attr-defined]
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any, Final
 
 MAX_EXPRESSION: Final = 256
 MAX_TEXT: Final = 512
+MAX_EFFORT: Final = 200_000
+"""Parts of expressions that are looked at, about 0.2 s; a usual expression needs one for every few characters."""
 _MAX_REPEAT: Final = 100
 _FLAGS: Final = re.compile(r"\(\?[a-zA-Z]*-?[a-zA-Z]+[:)]")
 _CLASSES: Final = {
@@ -27,6 +32,23 @@ _CLASSES: Final = {
 
 class ExpressionError(ValueError):
     """The expression cannot be used; the text says why."""
+
+
+@dataclass(slots=True)
+class Effort:
+    """What is left to be spent on one question to several expressions."""
+
+    left: int = MAX_EFFORT
+
+    def spend(self, parts: int) -> None:
+        """Count.
+
+        Raises:
+            ExpressionError: Nothing is left.
+        """
+        self.left -= parts
+        if self.left < 0:
+            raise ExpressionError("it takes too long; write fewer repetitions within repetitions")
 
 
 class Expression:
@@ -53,12 +75,16 @@ class Expression:
         self._items = tuple(parsed)
         _check(self._items, 1)
 
-    def found_in(self, text: str) -> bool:
-        """Whether some part of the text matches; a text over 512 characters never does."""
+    def found_in(self, text: str, effort: Effort | None = None) -> bool:
+        """Whether some part of the text matches; a text over 512 characters never does.
+
+        Raises:
+            ExpressionError: It takes more than the effort that is left.
+        """
         if len(text) > MAX_TEXT:
             return False
-        anywhere = frozenset(range(len(text) + 1))
-        return bool(_Match(text).sequence(self._items, anywhere))
+        anywhere = (1 << (len(text) + 1)) - 1
+        return bool(_Match(text, effort or Effort()).sequence(self._items, anywhere))
 
 
 def _check(items: tuple[Any, ...], times: int) -> None:
@@ -84,51 +110,52 @@ _PLAIN: Final = (words.LITERAL, words.NOT_LITERAL, words.ANY, words.IN, words.AT
 
 @dataclass(slots=True)
 class _Match:
-    """One text; where each part of the expression can end, by the part and where it starts."""
+    """One text. Places in it are bits: bit n is before the character n. `known`: where a character or an anchor fits."""
 
     text: str
-    known: dict[tuple[int, int], frozenset[int]] = field(default_factory=dict)
+    effort: Effort
+    known: dict[int, int] = field(default_factory=dict)
 
-    def sequence(self, items: tuple[Any, ...], starts: frozenset[int]) -> frozenset[int]:
+    def sequence(self, items: Iterable[Any], starts: int) -> int:
+        """Return where items one after the other can end."""
         ends = starts
         for item in items:
-            ends = frozenset().union(*(self.item(item, end) for end in ends))
             if not ends:
                 break
+            self.effort.spend(1)
+            ends = self._item(item, ends)
         return ends
 
-    def item(self, item: Any, start: int) -> frozenset[int]:
-        key = (id(item), start)
-        if key not in self.known:
-            operator, value = item
-            self.known[key] = self._item(operator, value, start)
-        return self.known[key]
-
-    def _item(self, operator: Any, value: Any, start: int) -> frozenset[int]:
+    def _item(self, item: Any, starts: int) -> int:
+        operator, value = item
         if operator in (words.MAX_REPEAT, words.MIN_REPEAT):
             low, high, inner = value
-            return self._repeated(low, high, inner, start)
+            return self._repeated(low, high, inner, starts)
         if operator is words.SUBPATTERN:
-            return self.sequence(tuple(value[3].data), frozenset({start}))
+            return self.sequence(value[3], starts)
         if operator is words.BRANCH:
-            here = frozenset({start})
-            return frozenset().union(*(self.sequence(tuple(x.data), here) for x in value[1]))
-        if operator is words.AT:
-            return frozenset({start}) if self._at(value, start) else frozenset()
-        if start < len(self.text) and _is(operator, value, self.text[start]):
-            return frozenset({start + 1})
-        return frozenset()
+            return reduce(or_, (self.sequence(branch, starts) for branch in value[1]))
+        if id(item) not in self.known:
+            self.known[id(item)] = self._places(operator, value)
+        fits = starts & self.known[id(item)]
+        return fits if operator is words.AT else fits << 1
 
-    def _repeated(self, low: int, high: Any, inner: Any, start: int) -> frozenset[int]:
-        items = tuple(inner.data)
-        now = frozenset({start})
+    def _places(self, operator: Any, value: Any) -> int:
+        """Return where an anchor holds, or in front of which characters one fits."""
+        self.effort.spend(len(self.text))
+        if operator is words.AT:
+            return sum(1 << at for at in range(len(self.text) + 1) if self._at(value, at))
+        return sum(1 << at for at, char in enumerate(self.text) if _is(operator, value, char))
+
+    def _repeated(self, low: int, high: Any, items: Any, starts: int) -> int:
+        now = starts
         for _ in range(low):
             now = self.sequence(items, now)
         done = now
         left = len(self.text) + 1 if high is words.MAXREPEAT else high - low
         while now and left:
             # An end that was reached with fewer repetitions can do all that the later one can.
-            now = self.sequence(items, now) - done
+            now = self.sequence(items, now) & ~done
             done |= now
             left -= 1
         return done

@@ -18,6 +18,8 @@ from conveyor.config.yaml import Mapping, YamlError, load
 
 FILE: Final = "werf-giterminism.yaml"
 MAX_PATTERN: Final = 200
+MAX_POLICY: Final = 256 * 1024
+"""Characters of the file: every expression in it is compiled."""
 
 # werf reads the named files from the work tree then; tags and charts are not part of a build; includes are not supported.
 _FLAGS_WITHOUT_EFFECT: Final[dict[str, tuple[str, ...]]] = {
@@ -80,6 +82,9 @@ def parse_policy(text: str | None, *, file: str = FILE) -> Policy:
 
 
 def _policy(text: str, report: Report) -> Policy:
+    if len(text) > MAX_POLICY:
+        report.error(1, f"the file has {len(text)} characters; {MAX_POLICY} are allowed")
+        return Policy()
     try:
         node = load(text)
     except YamlError as error:

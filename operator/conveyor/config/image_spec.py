@@ -10,9 +10,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, Literal
 
+from conveyor.api.errors import UserError
+from conveyor.api.names import Reason
 from conveyor.config.dockerfile_values import check_signal, parse_port
 from conveyor.config.dockerfile_words import ExpansionError, expand_word
-from conveyor.config.expressions import Expression, ExpressionError
+from conveyor.config.expressions import Effort, Expression, ExpressionError
 from conveyor.config.model_image_config import HealthSpec, ImageSpec
 from conveyor.config.raw import Section, shorten
 
@@ -102,10 +104,22 @@ def expand_labels(spec: ImageSpec, *, image: str, project: str) -> dict[str, str
 
 
 def name_matcher(patterns: tuple[str, ...]) -> Callable[[str], bool]:
-    """Return whether a name is one of the patterns: exactly, or found by `/EXPRESSION/` as `^EXPRESSION$`."""
+    """Return whether a name is one of the patterns: exactly, or found by `/EXPRESSION/` as `^EXPRESSION$`.
+
+    What is returned raises UserError InvalidWerfConfig when an expression takes too long.
+    """
     names = frozenset(one for one in patterns if not _is_expression(one))
-    expressions = [Expression(f"^{one[1:-1]}$") for one in patterns if _is_expression(one)]
-    return lambda name: name in names or any(one.found_in(name) for one in expressions)
+    expressions = [(one, Expression(f"^{one[1:-1]}$")) for one in patterns if _is_expression(one)]
+    effort = Effort()
+
+    def found(pattern: str, expression: Expression, name: str) -> bool:
+        try:
+            return expression.found_in(name, effort)
+        except ExpressionError as error:
+            said = f"imageSpec: the expression {shorten(pattern)}: {error}"
+            raise UserError(Reason.INVALID_WERF_CONFIG, said) from None
+
+    return lambda name: name in names or any(found(*one, name) for one in expressions)
 
 
 def _is_expression(pattern: str) -> bool:

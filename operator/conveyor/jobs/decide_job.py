@@ -4,6 +4,8 @@ In: the decision being made and a stage that needs a pod and may be built now. O
 stage or starts a Job.
 """
 
+from typing import Final
+
 from conveyor.jobs import exports, lineage
 from conveyor.jobs.decide_exports import missing_exports
 from conveyor.jobs.decision import PublishStage, Situation, StageView, StartJob
@@ -12,6 +14,9 @@ from conveyor.jobs.model import Export, ObservedJob
 from conveyor.jobs.starting import attempt
 from conveyor.jobs.work import needs_pod
 from conveyor.plan.model import BuildPlan, PlannedImage, PlannedStage, StageState
+
+# A Job's task and annotations have limits; what is left over is exported by Jobs of its own.
+_MAX_ATTACHED: Final = 100
 
 
 def decide_job(draft: Draft, image: PlannedImage, index: int) -> StageView:
@@ -71,4 +76,4 @@ def _exports_from(plan: BuildPlan, image: PlannedImage, last: PlannedStage) -> t
         for export in exports.exports_of(stage, plan)
         if export.source == image.name and not export.external and not export.stage
     }
-    return tuple(wanted.values())
+    return tuple(wanted.values())[:_MAX_ATTACHED]

@@ -9,7 +9,7 @@ nobody of this project has allowed.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from conveyor.api import names
@@ -60,6 +60,15 @@ def volumes_of(order: JobOrder, build: ImageBuild, from_paths: VolumeSources) ->
         if point not in mounts:
             found.add({"emptyDir": {}}, point)
     return found
+
+
+def without_hidden_exports(order: JobOrder) -> JobOrder:
+    """Leave exports to Jobs of their own where a pod has mounts: it does not see what the image has there.
+
+    Planned mounts are known before; those that the labels of a foreign image tell of only now.
+    """
+    hidden = order.stages and (_planned(order) or _other_points(order))
+    return replace(order, exports=()) if hidden else order
 
 
 def _planned(order: JobOrder) -> tuple[Mount, ...]:

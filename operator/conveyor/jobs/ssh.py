@@ -19,10 +19,12 @@ SOCKET: Final = "ssh-auth-sock"
 KNOWN_HOSTS: Final = "known_hosts"
 SECRETS_PATH: Final = "/.conveyor-secrets"
 _VOLUME: Final = "ssh"
+_SEEN_HOSTS: Final = "/.conveyor-io/run/known_hosts"
 
-# A host that nobody named is trusted at first sight, as long as the Job lives; the image's own known hosts count too.
+# A host that nobody named is trusted at first sight, as long as the Job lives (ssh writes it to the first file); the
+# image's own known hosts count too.
 _GIT_SSH: Final = (
-    f"ssh -o 'UserKnownHostsFile={STAGE_PATH}/{KNOWN_HOSTS} ~/.ssh/known_hosts' "
+    f"ssh -o 'UserKnownHostsFile={_SEEN_HOSTS} {STAGE_PATH}/{KNOWN_HOSTS} ~/.ssh/known_hosts' "
     "-o StrictHostKeyChecking=accept-new"
 )
 ENVIRONMENT: Final[Mapping[str, str]] = {"SSH_AUTH_SOCK": f"{STAGE_PATH}/{SOCKET}"}
@@ -51,10 +53,14 @@ def volumes(order: JobOrder, build: ImageBuild) -> list[Json]:
 
 
 def stage_mounts(order: JobOrder, build: ImageBuild) -> list[Json]:
-    """Return what the stage container sees: the socket's directory alone."""
+    """Return what the stage container sees: the socket's directory alone.
+
+    It cannot write there: an image's own program that runs before the agent does would lay another socket in its place, and
+    `ssh-add` would hand it the keys.
+    """
     if not wanted(order, len(build.spec.ssh_key_secret_refs)):
         return []
-    return [{"name": _VOLUME, "mountPath": STAGE_PATH}]
+    return [{"name": _VOLUME, "mountPath": STAGE_PATH, "readOnly": True}]
 
 
 def courier_mounts(order: JobOrder, build: ImageBuild) -> list[Json]:

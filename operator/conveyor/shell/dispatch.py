@@ -19,6 +19,7 @@ from conveyor.jobs.decision import PublishStage, RecordExport, StartJob, StopJob
 from conveyor.jobs.manifest import job as job_manifest
 from conveyor.jobs.manifest import job_name, labels_selector, stage_names
 from conveyor.jobs.model import Bundle, Export, JobOrder, ObservedJob, ParentImage
+from conveyor.jobs.mounts import without_hidden_exports
 from conveyor.jobs.repositories import repositories
 from conveyor.jobs.task import tasks
 from conveyor.plan.image_config import kept_labels
@@ -65,6 +66,7 @@ class Dispatcher:
             bundles=bundles,
             attempt=action.attempt,
         )
+        order = without_hidden_exports(order)
         name = job_name(order, build.spec.repo)
         key = (build.metadata.namespace, name)
         around = replace(
@@ -84,6 +86,8 @@ class Dispatcher:
             JOBS_STARTED.labels("stage" if action.stages else "export").inc()
             what = stage_names(action.stages)
             await self._events.post(build, Reason.STAGE_STARTED, f"{what}: Job {name}")
+        else:
+            self._reports.undo(key)
         return created
 
     async def _create(self, namespace: str, body: dict[str, object]) -> bool:

@@ -22,6 +22,7 @@ class Reports:
     def __init__(self, wake: Callable[[JobKey], None]) -> None:
         self._tokens: LruCache[JobKey, str] = LruCache(4096)
         self._known: LruCache[JobKey, StageResult] = LruCache(4096)
+        self._former: LruCache[JobKey, tuple[str | None, StageResult | None]] = LruCache(4096)
         self._wake = wake
 
     def open(self, job: JobKey) -> str:
@@ -29,9 +30,19 @@ class Reports:
 
         A name may come back once a Job is gone: what the former one said, or still says, counts no more.
         """
+        self._former[job] = (self._tokens.get(job), self._known.get(job))
         self._known.pop(job)
         token = self._tokens[job] = secrets.token_urlsafe(32)
         return token
+
+    def undo(self, job: JobKey) -> None:
+        """The Job was not created: the name is another build's, whose courier goes on to report."""
+        token, known = self._former.get(job) or (None, None)
+        self._tokens.pop(job)
+        if token is not None:
+            self._tokens[job] = token
+        if known is not None:
+            self._known[job] = known
 
     def get(self, job: JobKey) -> StageResult | None:
         """What the Job has reported so far."""

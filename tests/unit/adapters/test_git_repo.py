@@ -240,6 +240,13 @@ async def test_a_directory_without_a_repository(tmp_path):
         "/srv/git",
         "-user@host:x",
         "https://host/" + "x" * 3000,
+        "https://[::1/x",
+        "https://host:port/x",
+        "https://host:99999/x",
+        "https://\u2100.example/x",
+        "ssh://evil.example%2Fx@host/y",
+        "https://user:pass@secret@host/x",
+        "HTTPS://host/x",
     ],
 )
 def test_urls_that_are_refused_without_showing_secrets(url):

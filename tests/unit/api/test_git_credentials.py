@@ -53,6 +53,7 @@ def test_it_is_for_this_repository(url: str, begin: str) -> None:
         ("https://git.example/a%2f..%2fb", "https://git.example/a"),
         ("https://git.example/a/..\\b", "https://git.example/a"),
         ("https://git.example@evil.example/a", "https://git.example"),
+        ("ssh://evil.example%2Fx@git.example/a", "ssh://git.example"),
         ("https://git.example:x/a", "https://git.example"),
         ("https://[::1/a", "https://git.example"),
         ("/srv/a", "https://git.example"),

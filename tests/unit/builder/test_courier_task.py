@@ -388,3 +388,4 @@ def test_bad_urls(url: str) -> None:
 def test_secrets_are_taken_out_of_texts() -> None:
     text = "fatal: unable to access 'https://u:s3cret@h/a/': x ssh://t0k@h/"
     assert without_secrets(text) == "fatal: unable to access 'https://h/a/': x ssh://h/"
+    assert without_secrets("https://u:a@s3cret@h/") == "https://h/"

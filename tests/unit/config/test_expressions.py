@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conveyor.config.expressions import Expression, ExpressionError
+from conveyor.config.expressions import MAX_EFFORT, Effort, Expression, ExpressionError
 
 EXPRESSIONS = [
     "^werf-.*$",
@@ -38,6 +38,22 @@ def test_answers_are_those_of_python(expression: str, text: str) -> None:
 )
 def test_expressions_made_to_last_for_ever_do_not(expression: str) -> None:
     assert not Expression(expression).found_in("a" * 511 + "b")
+
+
+@pytest.mark.parametrize("expression", ["^" + ".*" * 126 + "x$", "(.*.*.*.*.*.*.*.*)*" * 13 + "x"])
+def test_many_repetitions_are_within_the_effort(expression: str) -> None:
+    effort = Effort()
+    assert not Expression(expression).found_in("a" * 512, effort)
+    assert effort.left > MAX_EFFORT // 2
+
+
+def test_what_takes_too_long_is_told_and_the_effort_is_that_of_all_together() -> None:
+    with pytest.raises(ExpressionError, match="takes too long"):
+        Expression("^((a*b|a)*b|a)*x$").found_in("a" * 512)
+    effort = Effort(left=500)
+    assert Expression("^a*$").found_in("a" * 100, effort)
+    with pytest.raises(ExpressionError, match="takes too long"):
+        Expression("^a*$").found_in("a" * 100, effort)
 
 
 def test_a_text_that_is_too_long_is_not_found() -> None:

@@ -1,7 +1,7 @@
 import pytest
 
 from conveyor.api.errors import UserError
-from conveyor.config.giterminism import Policy, check_policy, parse_policy
+from conveyor.config.giterminism import MAX_POLICY, Policy, check_policy, parse_policy
 from conveyor.config.parse import parse
 
 FULL = """
@@ -205,3 +205,12 @@ def test_mistakes_in_them_are_told(right: str, wrong: str, said: str) -> None:
     with pytest.raises(UserError) as raised:
         parse_policy(WITHOUT_EFFECT.replace(right, wrong))
     assert said in raised.value.message
+
+
+def test_a_file_that_is_too_large_is_not_read() -> None:
+    patterns = "".join(f"\n    - /(a{number})+/" for number in range(MAX_POLICY // 15))
+    text = f"giterminismConfigVersion: 1\nconfig:\n  goTemplateRendering:\n    allowEnvVariables:{patterns}"
+    with pytest.raises(
+        UserError, match=r"werf-giterminism\.yaml:1: the file has \d+ characters; 262144 are"
+    ):
+        parse_policy(text)

@@ -202,3 +202,9 @@ def test_names_and_expressions() -> None:
         if matches(name)
         # "^a|b$" is what werf makes of it: begins with a, or ends with b.
     ] == ["vendor", "werf-x", "a", "abc", "cb", "", "/"]
+
+
+def test_an_expression_that_takes_too_long_is_a_mistake_of_its_user() -> None:
+    matches = name_matcher(("/((a*b|a)*b|a)*x/",))
+    with pytest.raises(UserError, match=r"imageSpec: the expression .* takes too long"):
+        matches("a" * 512)

@@ -2,6 +2,8 @@
 
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, union-attr, arg-type, var-annotated"
 
+from dataclasses import replace
+
 import pytest
 from tests.unit.jobs.values import (
     EXTERNAL,
@@ -326,3 +328,10 @@ def test_the_order_of_work_is_not_changed_by_a_stage_without_files():
     )
     (action,) = decide(situation(planned, lost("tools/install"))).actions
     assert isinstance(action, PublishStage)
+
+
+def test_a_job_takes_a_hundred_exports_along_and_no_more():
+    wanted = [replace(IMPORT, source_id=f"{number:064}") for number in range(150)]
+    stage = unknown("app/importsBeforeInstall", work=StageWork(imports=tuple(wanted)))
+    (action,) = decide(situation(plan(tools(), importer(stage)))).actions
+    assert len(action.exports) == 100

@@ -11,8 +11,8 @@ from tests.unit.jobs.values import EXTERNAL, image, importing, plan, situation, 
 from conveyor.config.model import Mount
 from conveyor.jobs.decide import decide
 from conveyor.jobs.manifest import PodSettings, job
-from conveyor.jobs.model import ParentImage
-from conveyor.jobs.mounts import volumes_of
+from conveyor.jobs.model import Export, ParentImage
+from conveyor.jobs.mounts import volumes_of, without_hidden_exports
 from conveyor.jobs.work import needs_pod
 from conveyor.plan.model import StageWork
 
@@ -157,3 +157,14 @@ def test_files_for_others_are_not_taken_from_a_pod_with_mounts():
 
     assert attached() != ()
     assert attached(TMP) == ()
+
+
+def test_what_a_pod_does_not_see_is_not_exported_by_it():
+    label = {"werf-mount-type-tmp-dir": "/data"}
+    wanted = Export(key="k", source="app", checksum_id="1")
+    for labels, mounts, left in (({}, (), (wanted,)), (label, (), ()), ({}, (TMP,), ())):
+        parent = ParentImage(manifest_digest="m", config={"config": {"Labels": labels}}, layers=())
+        asked = replace(order(stage(*mounts), exports=(wanted,)), parent=parent)
+        assert without_hidden_exports(asked).exports == left
+        alone = replace(asked, stages=())
+        assert without_hidden_exports(alone).exports == (wanted,)

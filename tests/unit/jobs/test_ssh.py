@@ -58,10 +58,20 @@ def test_both_see_the_sockets_directory():
     assert where == {"stage": "/.werf/tmp", "courier": "/.conveyor-ssh"}
 
 
+def test_only_the_courier_can_lay_a_socket_there():
+    body = made(COMMANDS)
+    for name, expected in (("stage", True), ("courier", None)):
+        mounts = container(body, name)["volumeMounts"]
+        assert [mount.get("readOnly") for mount in mounts if mount["name"] == "ssh"] == [expected]
+
+
 def test_the_tasks_agree_on_the_socket():
     stage, courier = written(COMMANDS, around=WITH_KEYS)
     assert stage["env"]["SSH_AUTH_SOCK"] == "/.werf/tmp/ssh-auth-sock"
-    assert "/.werf/tmp/known_hosts" in stage["env"]["GIT_SSH_COMMAND"]
+    files = (
+        "UserKnownHostsFile=/.conveyor-io/run/known_hosts /.werf/tmp/known_hosts ~/.ssh/known_hosts"
+    )
+    assert files in stage["env"]["GIT_SSH_COMMAND"]  # the first one is the one that ssh writes to
     assert stage["waitInputs"] is True
     assert courier["ssh"] == {
         "keys": list(KEYS),

@@ -103,3 +103,22 @@ def test_memory_is_bounded(reports):
         assert reports.accept(job, reports.token(job), text("a"))
     assert reports.get(("default", "stage-0")) is None
     assert reports.get(("default", "stage-4999")) is not None
+
+
+def test_whoever_comes_second_to_a_name_leaves_the_first_ones_courier_alone():
+    reports = Reports(lambda _: None)
+    first = reports.open(JOB)
+    assert reports.accept(JOB, first, text("a"))
+    second = reports.open(JOB)
+    reports.undo(JOB)
+    assert made(reports) == [["a"]]
+    assert not reports.accept(JOB, second, text("b"))
+    assert reports.accept(JOB, first, text("a", "b"))
+    assert made(reports) == [["a"], ["b"]]
+
+
+def test_a_name_that_nobody_had_is_free_again():
+    reports = Reports(lambda _: None)
+    token = reports.open(JOB)
+    reports.undo(JOB)
+    assert not reports.accept(JOB, token, text("a"))
