@@ -97,8 +97,7 @@ def freeze_worker() -> None:
 
 
 def delete_bridges() -> None:
-    name = run("docker", "network", "inspect", "conveyor", "--format", "{{.Id}}")[:12]
-    for device in ("docker0", f"br-{name}"):
+    for device in ("docker0", "conveyor0"):
         run("ip", "link", "delete", device)
 
 
