@@ -7,10 +7,11 @@ import pytest
 from werf_project import META, Project
 
 from conveyor.api.errors import UserError
+from conveyor.config.commit import CommitInfo
 from conveyor.config.files import MemoryFiles
 from conveyor.config.names import shown
 from conveyor.config.parse import parse
-from conveyor.config.render import CommitInfo, render
+from conveyor.config.render import render
 from conveyor.plan.answers import BaseImage
 from conveyor.plan.facts import Facts
 from conveyor.plan.model import BuildPlan

@@ -11,10 +11,10 @@ from conveyor.adapters.answers import GitAnswers
 from conveyor.adapters.git_clones import open_local
 from conveyor.adapters.git_files import GitFiles
 from conveyor.adapters.renderer import Renderer
+from conveyor.config.commit import CommitInfo
 from conveyor.config.giterminism import FILE, check_policy, parse_policy
 from conveyor.config.model import WerfConfig
 from conveyor.config.parse import parse
-from conveyor.config.render import CommitInfo
 from conveyor.plan.answers import Answer, BaseImage
 from conveyor.plan.facts import Facts
 from conveyor.plan.planner import plan

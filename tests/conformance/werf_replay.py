@@ -15,7 +15,7 @@ from conveyor.config.files import MemoryFiles
 from conveyor.config.giterminism import check_policy, parse_policy
 from conveyor.config.model import WerfConfig
 from conveyor.config.parse import parse
-from conveyor.config.render import CommitInfo, render
+from conveyor.config.render import render
 from conveyor.plan.answers import (
     Answer,
     BaseImage,
@@ -82,7 +82,7 @@ class Replay:
             files,
             env=run["args"].get("env", {}),
             environment=flags[flags.index("--env") + 1] if "--env" in flags else "",
-            commit=CommitInfo(hash=commit["sha"], date=await self.repo.commit_date(commit["sha"])),
+            commit=await self.repo.about(commit["sha"]),
         )
         config = parse(text, project_dir=directory)
         check_policy(config, parse_policy(files.get("werf-giterminism.yaml")))

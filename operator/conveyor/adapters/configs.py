@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 
 from conveyor.adapters.renderer import Renderer
 from conveyor.api.errors import UserError
+from conveyor.config.commit import CommitInfo
 from conveyor.config.files import Files
 from conveyor.config.giterminism import FILE as POLICY
 from conveyor.config.giterminism import check_policy, parse_policy
 from conveyor.config.model import WerfConfig
 from conveyor.config.parse import parse
-from conveyor.config.render import CommitInfo, told_of_rendered
+from conveyor.config.render import told_of_rendered
 
 NAMES = ("werf.yaml", "werf.yml")
 

@@ -17,11 +17,13 @@ from conveyor.adapters.git_blobs import BlobSums
 from conveyor.adapters.git_credentials import GitCredentials
 from conveyor.adapters.git_diff import DiffFilter
 from conveyor.adapters.git_errors import GitFailed
-from conveyor.adapters.git_names import check_id, check_ref, follow_link, is_full_id
+from conveyor.adapters.git_links import real_path
+from conveyor.adapters.git_names import check_id, check_ref, is_full_id
 from conveyor.adapters.git_process import GitProcess
-from conveyor.adapters.git_tree import LINK_MODE, MAX_LINKS, GitTree
+from conveyor.adapters.git_tree import Entry, GitTree
 from conveyor.api.errors import NotYet, UserError
 from conveyor.api.names import Reason
+from conveyor.config.commit import CommitInfo
 from conveyor.plan.answers import Patch
 from conveyor.plan.paths import AllOf, PathMatcher
 from conveyor.plan.questions import PathFilter
@@ -107,9 +109,13 @@ class GitRepo:
             raise self._access.explain(failure) from failure
         return True
 
-    async def commit_date(self, commit: str) -> int:
-        """Return the committer date in Unix seconds."""
-        return int(await self._access.read("show", "-s", "--format=%ct", check_id(commit)))
+    async def about(self, commit: str) -> CommitInfo:
+        """Return what templates and commands may know of a commit: the author's time (werf: HeadCommitTime)."""
+        shown = ("show", "-s", "--date=raw", "--format=%ad", check_id(commit))
+        date, _, zone = (
+            (await self._access.read(*shown)).decode("ascii", "replace").strip().partition(" ")
+        )
+        return CommitInfo(hash=commit, date=int(date), zone=zone)
 
     async def parents(self, commit: str) -> tuple[str, ...]:
         """Return the ids of a commit's parents, in order."""
@@ -151,16 +157,16 @@ class GitRepo:
         Raises:
             UserError: It is larger than 8 MiB, or a link leads nowhere good.
         """
-        tree = await self.tree(commit)
-        for _ in range(MAX_LINKS):
-            entry = tree.entry(path)
-            if entry is None or entry.type != "blob":
-                return None
-            text = await self._blob(entry.oid, path)
-            if entry.mode != LINK_MODE:
-                return text
-            path = follow_link(path, text)
-        raise UserError(Reason.INVALID_WERF_CONFIG, f"{path}: more than {MAX_LINKS} links in a row")
+        entry = (await self.tree(commit)).entry(await self.real_path(commit, path))
+        return None if entry is None or entry.type != "blob" else await self._blob(entry, path)
+
+    async def real_path(self, commit: str, path: str) -> str:
+        """Return a path with all links followed, those of directories too.
+
+        Raises:
+            UserError: A link leads nowhere good.
+        """
+        return await real_path(await self.tree(commit), path, self._blob)
 
     async def tree_checksum(
         self, commit: str, path_filter: PathFilter, narrow: tuple[str, ...] = ()
@@ -261,10 +267,10 @@ class GitRepo:
             return ""
         return found.decode("ascii").strip().removeprefix("--end-of-options").strip()
 
-    async def _blob(self, oid: str, path: str) -> str:
+    async def _blob(self, entry: Entry, path: str) -> str:
         async with self._access.online() as git:
             try:
-                data = await git.run("cat-file", "blob", oid, limit=MAX_FILE)
+                data = await git.run("cat-file", "blob", entry.oid, limit=MAX_FILE)
             except GitFailed as failure:
                 if failure.code != -1:
                     raise

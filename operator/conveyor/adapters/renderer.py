@@ -21,9 +21,10 @@ from typing import IO, Final
 import conveyor
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
+from conveyor.config.commit import CommitInfo
 from conveyor.config.files import Files
 from conveyor.config.raw import shorten
-from conveyor.config.render import DEFAULT_PATH, CommitInfo, needs_rendering, read_config
+from conveyor.config.render import DEFAULT_PATH, needs_rendering, read_config
 from conveyor.config.report import INVALID
 
 _LONGEST_LINE: Final = 64_000_000
@@ -80,13 +81,13 @@ class Renderer:
             RenderingFailed: The child broke for another reason.
         """
         path, text = read_config(files, config_path)
-        if not needs_rendering(text):
+        if not needs_rendering(text, files):
             return text
         job = {
             "config_path": path,
             "env": dict(env),
             "environment": environment,
-            "commit": {"hash": commit.hash, "date": commit.date},
+            "commit": {"hash": commit.hash, "date": commit.date, "zone": commit.zone},
             "now": now,
         }
         with tempfile.TemporaryFile() as complaints, _started(self.limits, complaints) as child:

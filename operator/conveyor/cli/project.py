@@ -20,7 +20,6 @@ from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
 from conveyor.config.model import WerfConfig
 from conveyor.config.paths import clean
-from conveyor.config.render import CommitInfo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +74,7 @@ class Project:
         source = ConfigSource(
             files=files,
             path=options.config or config_name(files) or _no_config(options, commit, directory),
-            commit=CommitInfo(hash=commit, date=await repo.commit_date(commit)),
+            commit=await repo.about(commit),
             directory=directory,
             env=options.env,
             environment=options.environment,

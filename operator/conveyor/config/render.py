@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from conveyor.api.errors import UserError
+from conveyor.config.commit import CommitInfo
 from conveyor.config.files import Files
 from conveyor.config.giterminism import FILE as POLICY_FILE
 from conveyor.config.giterminism import parse_policy
@@ -75,14 +76,6 @@ class Stops:
     over: Callable[[], None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommitInfo:
-    """The commit as templates see it: `.Commit.Hash`, `.Commit.Date`; `date` is the committer's, Unix seconds."""
-
-    hash: str
-    date: int
-
-
 NO_STOPS: Final = Stops(kinds=(), over=lambda: None)
 
 
@@ -112,7 +105,7 @@ def render(  # noqa: PLR0913 - what the outside is to templates
         Stopped: One of `stops.kinds` was raised, which is its cause.
     """
     path, text = read_config(files, config_path)
-    if not needs_rendering(text):
+    if not needs_rendering(text, files):
         return text
     from conveyor.config.functions import Outside  # noqa: PLC0415 - gotpl is slow to import
 
@@ -124,7 +117,7 @@ def render(  # noqa: PLR0913 - what the outside is to templates
 
 def told_of_rendered(error: UserError, source: str) -> UserError:
     """Return an error about a rendered config that says which lines are meant, if they are not the file's own."""
-    if not needs_rendering(source):
+    if not has_actions(source):
         return error
     return UserError(error.reason, f"{error.message}\n{_RENDERED_LINES}")
 
@@ -152,16 +145,18 @@ def _check_size(path: str, text: str, limit: int) -> None:
         raise UserError(INVALID, f"{path}: has {len(text)} characters; {limit} are allowed {what}")
 
 
-def needs_rendering(text: str) -> bool:
+def needs_rendering(text: str, files: Files) -> bool:
+    """Whether there is anything to render, or templates beside the config that may be wrong (werf parses all)."""
+    return has_actions(text) or files.is_dir(TEMPLATES_DIR)
+
+
+def has_actions(text: str) -> bool:
     """Whether the text has any template action; without one it renders to itself."""
     return "{{" in text
 
 
 def _commit_data(commit: CommitInfo) -> dict[str, object]:
-    from conveyor.config.template_time import from_unix  # noqa: PLC0415
-
-    human = f"{from_unix(commit.date):%Y-%m-%d %H:%M:%S} +0000 UTC"
-    return {"Hash": commit.hash, "Date": {"Human": human, "Unix": str(commit.date)}}
+    return {"Hash": commit.hash, "Date": {"Human": commit.human, "Unix": str(commit.date)}}
 
 
 class _TemplateFiles:

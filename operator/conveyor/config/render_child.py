@@ -16,7 +16,8 @@ from typing import Final, NoReturn, TextIO, cast
 
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
-from conveyor.config.render import CommitInfo, Stopped, Stops, render
+from conveyor.config.commit import CommitInfo
+from conveyor.config.render import Stopped, Stops, render
 
 RECURSION: Final = 3000
 # A function in C does not notice the soft limit of processor time; this much later the process is killed.
@@ -123,7 +124,9 @@ def _rendered(job: Mapping[str, object], files: PipedFiles) -> str:
         config_path=str(job["config_path"]),
         env=cast("Mapping[str, str]", job["env"]),
         environment=str(job["environment"]),
-        commit=CommitInfo(hash=str(commit["hash"]), date=cast("int", commit["date"])),
+        commit=CommitInfo(
+            hash=str(commit["hash"]), date=cast("int", commit["date"]), zone=str(commit["zone"])
+        ),
         now=cast("int | None", job["now"]),
         stops=Stops(kinds=(OutOfTime, MemoryError), over=_last_words),
     )

@@ -6,7 +6,6 @@ change is remembered. The commit is the only source of files: there is no work t
 
 import hashlib
 import json
-import time
 from collections.abc import Mapping
 
 from conveyor.adapters.cache import LruCache
@@ -16,11 +15,11 @@ from conveyor.adapters.renderer import Renderer
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
 from conveyor.api.v1alpha1 import ImageBuild
+from conveyor.config.commit import CommitInfo
 from conveyor.config.files import Files, MemoryFiles
 from conveyor.config.image_selection import select_images
 from conveyor.config.model import WerfConfig
 from conveyor.config.mounts import check_mounts
-from conveyor.config.render import CommitInfo
 from conveyor.config.scope import check_scope
 from conveyor.shell.remotes import check_remotes
 from conveyor.shell.session import Session
@@ -58,12 +57,11 @@ class Configs:
         """WERF_COMMIT_* as stapel stages see them (werf: commit environment inside builds)."""
         if session.git is None:
             return {}
-        date = await session.git.commit_date(commit)
-        human = time.strftime("%Y-%m-%d %H:%M:%S +0000 UTC", time.gmtime(date))
+        about = await session.git.about(commit)
         return {
             "WERF_COMMIT_HASH": commit,
-            "WERF_COMMIT_TIME_HUMAN": human,
-            "WERF_COMMIT_TIME_UNIX": str(date),
+            "WERF_COMMIT_TIME_HUMAN": about.human,
+            "WERF_COMMIT_TIME_UNIX": str(about.date),
         }
 
     async def _read(self, session: Session, commit: str) -> WerfConfig:
@@ -71,7 +69,7 @@ class Configs:
         directory = (spec.source.git.path or "").strip("/") if spec.source else ""
         files, shown = await self._files(session, commit, directory)
         path = spec.config_path or _config_path(files, session, commit, directory)
-        date = await session.git.commit_date(commit) if session.git else 0
+        inline = CommitInfo(hash=commit, date=0)
         source = ConfigSource(
             files=files,
             path=path,
@@ -79,7 +77,7 @@ class Configs:
             directory=directory,
             env=spec.env_map(),
             environment=spec.environment or "",
-            commit=CommitInfo(hash=commit, date=date),
+            commit=await session.git.about(commit) if session.git else inline,
         )
         config = await source.load(self._renderer)
         check_scope(config)

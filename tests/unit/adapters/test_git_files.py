@@ -60,6 +60,35 @@ async def test_below_a_directory(tmp_path: Path) -> None:
     assert list(await asyncio.to_thread(files.glob, "**")) == ["b.txt", "d.md", "sub/c.txt"]
 
 
+async def test_links_to_directories_are_followed_inside_the_repository(tmp_path: Path) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app/up").symlink_to("../shared")
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared/e.txt").write_text("E")
+    (tmp_path / "shared/deep").symlink_to("deeper")
+    (tmp_path / "shared/deeper").mkdir()
+    (tmp_path / "shared/deeper/f.txt").write_text("F")
+    files = await _open(tmp_path, "app")
+    assert await asyncio.to_thread(files.get, "up/e.txt") == "E"
+    assert await asyncio.to_thread(files.get, "up/deep/f.txt") == "F"
+    assert await asyncio.to_thread(files.get, "up/none.txt") is None
+    assert await asyncio.to_thread(files.is_dir, "up")
+    assert await asyncio.to_thread(files.is_dir, "up/deep")
+    assert await asyncio.to_thread(files.exists, "up/e.txt")
+    assert not await asyncio.to_thread(files.exists, "up/none.txt")
+    found = await asyncio.to_thread(files.glob, "up/**/*.txt")
+    assert found == {"up/deeper/f.txt": "F", "up/e.txt": "E"}
+    assert "up/e.txt" in await asyncio.to_thread(files.glob, "**/*.txt")
+
+
+async def test_directories_that_lead_to_each_other_are_a_users_mistake(tmp_path: Path) -> None:
+    (tmp_path / "round").symlink_to("about")
+    (tmp_path / "about").symlink_to("round")
+    files = await _open(tmp_path, "")
+    with pytest.raises(UserError, match=r"^round/x: more than 20 links in a row$"):
+        await asyncio.to_thread(files.get, "round/x")
+
+
 async def test_what_leads_out_or_is_malformed_is_a_users_mistake(files: GitFiles) -> None:
     with pytest.raises(UserError, match="leads out of the repository"):
         await asyncio.to_thread(files.get, "out")

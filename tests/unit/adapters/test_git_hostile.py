@@ -14,8 +14,8 @@ from conveyor.adapters.git_files import GitFiles
 from conveyor.adapters.git_tree import GitTree
 from conveyor.adapters.renderer import Renderer
 from conveyor.api.errors import UserError
+from conveyor.config.commit import CommitInfo
 from conveyor.config.parse import parse
-from conveyor.config.render import CommitInfo
 from conveyor.plan.questions import ContextChecksum, PathFilter
 
 ENVIRONMENT = {

@@ -15,6 +15,7 @@ from conveyor.adapters.git_clones import GitClones, open_local
 from conveyor.adapters.git_credentials import GitCredentials, check_url
 from conveyor.adapters.git_errors import without_user_info
 from conveyor.api.errors import NotYet, UserError
+from conveyor.config.commit import CommitInfo
 from conveyor.plan.answers import StageID
 from conveyor.plan.questions import (
     Ancestry,
@@ -38,7 +39,8 @@ ENVIRONMENT = {
     "GIT_AUTHOR_EMAIL": "dev@example.org",
     "GIT_COMMITTER_NAME": "Dev",
     "GIT_COMMITTER_EMAIL": "dev@example.org",
-    "GIT_COMMITTER_DATE": "2024-01-02T03:04:05Z",
+    "GIT_AUTHOR_DATE": "2024-01-02T03:04:05+0900",
+    "GIT_COMMITTER_DATE": "2024-02-02T03:04:05Z",
 }
 
 
@@ -87,7 +89,8 @@ async def test_revisions(work, repo):
     assert await repo.resolve(branch="feature/x") == first
     assert await repo.resolve(tag="v1") == first
     assert await repo.resolve(commit=first) == first
-    assert await repo.commit_date(first) == 1704164645
+    assert await repo.about(first) == CommitInfo(hash=first, date=1704132245, zone="+0900")
+    assert (await repo.about(first)).human == "2024-01-02 03:04:05 +0900 +0900"
     assert await repo.is_ancestor(first, second)
     assert await repo.is_ancestor(first, first)
     assert not await repo.is_ancestor(second, first)

@@ -9,8 +9,8 @@ import pytest
 
 from conveyor.adapters.renderer import Limits, Renderer, RenderingFailed
 from conveyor.api.errors import UserError
+from conveyor.config.commit import CommitInfo
 from conveyor.config.files import MemoryFiles
-from conveyor.config.render import CommitInfo
 
 COMMIT = CommitInfo(hash="0" * 40, date=0)
 

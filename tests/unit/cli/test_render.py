@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from projects import META
+from projects import META, git
 
 from conveyor.adapters.template_cases import CaseRunner
 from conveyor.cli import main
@@ -98,3 +98,11 @@ def test_a_case_that_takes_too_much_does_not_take_the_others_with_it():
     assert [answer["output"] for answer in answers] == ["a", "", "b", "", "c"]
     assert answers[1]["error"]
     assert answers[3]["error"]
+
+
+def test_the_time_of_a_commit_is_its_authors(repo, conveyor):
+    repo.commit({"werf.yaml": "{{ .Commit.Date.Unix }} {{ .Commit.Date.Human }}\n"})
+    git(
+        repo.path, "commit", "--quiet", "--amend", "--no-edit", "--date", "2024-05-06T07:08:09-0330"
+    )
+    assert conveyor("render").out == "1714991889 2024-05-06 07:08:09 -0330 -0330\n"

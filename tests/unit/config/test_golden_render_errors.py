@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from conveyor.api.errors import UserError
+from conveyor.config.commit import CommitInfo
 from conveyor.config.dockerignore import Dockerignore
 from conveyor.config.files import MemoryFiles
 from conveyor.config.giterminism import FILE, check_policy, parse_policy
 from conveyor.config.parse import parse
-from conveyor.config.render import CommitInfo, render, told_of_rendered
+from conveyor.config.render import render, told_of_rendered
 
 GOLDEN = sorted((Path(__file__).parents[2] / "golden" / "render").glob("*.txt"))
 SEPARATOR = "### error\n"

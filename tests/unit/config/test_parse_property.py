@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conveyor.api.errors import UserError
+from conveyor.config.commit import CommitInfo
 from conveyor.config.dockerignore import Dockerignore
 from conveyor.config.documents import split
 from conveyor.config.files import MemoryFiles
@@ -15,7 +16,7 @@ from conveyor.config.giterminism import check_policy, parse_policy
 from conveyor.config.globs import matches
 from conveyor.config.model import WerfConfig
 from conveyor.config.parse import parse
-from conveyor.config.render import CommitInfo, render
+from conveyor.config.render import render
 from conveyor.config.report import MAX_SHOWN
 from conveyor.config.yaml_functions import from_yaml, to_yaml
 

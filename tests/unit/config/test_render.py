@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from conveyor.api.errors import UserError
+from conveyor.config.commit import CommitInfo
 from conveyor.config.files import MemoryFiles
-from conveyor.config.render import CommitInfo, render
+from conveyor.config.render import render
 
 COMMIT = CommitInfo(hash="ab" * 20, date=1_600_000_000)
 POLICY = (
@@ -31,7 +32,12 @@ def _refused(template: str, files: Any = None, **options: Any) -> Any:
 
 
 def test_without_actions_the_text_is_returned_as_it_is() -> None:
-    assert _render("a: }} b\n", {".werf/broken.tmpl": "{{ if"}) == "a: }} b\n"
+    assert _render("a: }} b\n", {".werf/fine.tmpl": "{{ .Env }}"}) == "a: }} b\n"
+
+
+def test_a_broken_template_is_an_error_even_if_nothing_uses_it() -> None:
+    with pytest.raises(UserError, match=r"^\.werf/broken\.tmpl:2: "):
+        _render("a: b\n", {".werf/broken.tmpl": "\n{{ if"})
 
 
 def test_importing_the_module_does_not_import_the_engine() -> None:
@@ -46,7 +52,7 @@ def test_data() -> None:
         "{{ .Env }}|{{ .Commit.Hash }}|{{ .Commit.Date.Unix }}|{{ .Commit.Date.Human }}|{{ .Nope }}"
     )
     assert _render(template, environment="prod") == (
-        f"prod|{'ab' * 20}|1600000000|2020-09-13 12:26:40 +0000 UTC|<no value>"
+        f"prod|{'ab' * 20}|1600000000|2020-09-13 12:26:40 +0000 +0000|<no value>"
     )
 
 

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from conveyor.api.errors import UserError
+from conveyor.config.commit import CommitInfo
 from conveyor.config.files import MemoryFiles
 from conveyor.config.giterminism import FILE, check_policy, parse_policy
 from conveyor.config.model import StapelImage
 from conveyor.config.parse import parse
-from conveyor.config.render import CommitInfo, render
+from conveyor.config.render import render
 
 CASES = sorted((Path(__file__).parents[2] / "data" / "werf-digests").glob("*.json"))
 # Mistakes that only building shows, and a dirty work tree, which a commit cannot have.
