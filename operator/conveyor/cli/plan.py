@@ -22,6 +22,7 @@ from conveyor.cli.planning import Planned, plan_project
 from conveyor.cli.project import Project, ProjectOptions
 from conveyor.cli.questions import open_questions
 from conveyor.cli.storage_file import Storage, read_storage, write_storage
+from conveyor.config.meta import is_platform
 from conveyor.plan.assume import assume_built
 from conveyor.plan.explain import StageChange, explain
 
@@ -131,7 +132,7 @@ def plan_command(**given: Any) -> None:
     asked = _Asked(
         project=project_of(
             given,
-            platforms=tuple(name for text in given["platforms"] for name in text.split(",")),
+            platforms=_platforms(given["platforms"]),
             remotes=_remotes(given["remotes"]),
             repo=given["repo"],
             virtual_merge=given["virtual_merge"],
@@ -150,6 +151,16 @@ def plan_command(**given: Any) -> None:
         built, last = asyncio.run(_carried_out(asked, storage, planned))
         _write(asked.assume, built, last)
     _print(asked, planned, changes)
+
+
+def _platforms(given: Sequence[str]) -> tuple[str, ...]:
+    names = tuple(name for text in given for name in text.split(","))
+    for name in names:
+        if not is_platform(name):
+            raise click.BadParameter(
+                f"{name!r} is not OS/ARCH such as linux/arm64", param_hint="--platform"
+            )
+    return names
 
 
 def _remotes(given: Sequence[str]) -> dict[str, Path]:

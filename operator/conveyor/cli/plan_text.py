@@ -84,7 +84,9 @@ def _why(change: StageChange) -> Iterator[str]:
         case Change.AGAIN:
             yield "same digest, but what is stored carries commits that do not lie before this one:"
         case Change.UNKNOWN:
-            yield "not comparable: a digest waits for an answer"
+            yield "not comparable: a digest waits for an answer" + (
+                "; what differs in any case:" if change.differences else ""
+            )
     yield from map(_difference, change.differences)
 
 

@@ -12,13 +12,14 @@ from conveyor.api.errors import UserError
 from conveyor.cli.project import Project
 from conveyor.cli.storage_file import Storage
 from conveyor.config.image_selection import select_images
-from conveyor.config.model import WerfConfig
+from conveyor.config.model import SourceLine, WerfConfig
 from conveyor.config.no_effect import without_effect
 from conveyor.config.scope import check_scope
 from conveyor.plan.answers import Answer
 from conveyor.plan.buildable import check_buildable
 from conveyor.plan.facts import Facts
 from conveyor.plan.model import BuildPlan
+from conveyor.plan.places import place_of
 from conveyor.plan.planner import plan
 from conveyor.plan.questions import Question
 from conveyor.plan.staged import staged_version
@@ -48,9 +49,12 @@ async def plan_project(project: Project, storage: Storage, images: tuple[str, ..
     async with project.git_answers() as git:
 
         async def ask(question: Question) -> Answer:
-            if git.handles(question):
+            if not git.handles(question):
+                return storage.answer(question)
+            try:
                 return await git.answer(question)
-            return storage.answer(question)
+            except UserError as error:
+                raise _placed(error, place_of(config, question)) from None
 
         selected = select_images(config, images)
         found = await plan_by_asking(
@@ -67,6 +71,11 @@ async def plan_project(project: Project, storage: Storage, images: tuple[str, ..
             ask,
         )
     return Planned(commit=project.commit, plan=found, warnings=tuple(_warnings(config, found)))
+
+
+def _placed(error: UserError, place: SourceLine | None) -> UserError:
+    """Return an error of git that names the line of the config that led to it."""
+    return error if place is None else UserError(error.reason, f"{place}: {error.message}")
 
 
 def _warnings(config: WerfConfig, found: BuildPlan) -> Iterator[str]:

@@ -122,10 +122,12 @@ def write_storage(path: Path, storage: Storage) -> None:
 
 
 def _text(path: Path) -> str:
-    size = path.stat().st_size
-    if size > MAX_BYTES:
-        raise _invalid(f"{path} has {size} bytes; {MAX_BYTES} are allowed")
-    return path.read_text(encoding="utf-8")
+    # The size of a pipe or a device says nothing: what counts is what comes out of it.
+    with path.open("rb") as file:
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise _invalid(f"{path} has more than {MAX_BYTES} bytes, which is all that is read")
+    return data.decode("utf-8")
 
 
 def _why(error: OSError | UnicodeDecodeError) -> str:

@@ -61,7 +61,7 @@ def _included(wanted: list[str], everything: list[str]) -> set[str]:
         matching = [name for name in everything if expression.match(name) or name == pattern]
         if not matching:
             hint = near(pattern, everything)
-            raise UserError(REASON, f"no image matches {shorten(pattern)}{hint}")
+            raise UserError(REASON, f"no image matches {shorten(pattern or '~')}{hint}")
         found.update(matching)
     return found
 

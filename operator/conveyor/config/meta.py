@@ -72,11 +72,16 @@ def _project(section: Section) -> str:
     return project
 
 
+def is_platform(text: str) -> bool:
+    """Whether the text is OS/ARCHITECTURE, perhaps with a variant."""
+    return _PLATFORM.match(text) is not None
+
+
 def platforms(section: Section) -> tuple[str, ...]:
     """Read `platform:` of the build section or of an image."""
     found = section.scalars("platform")
     for platform in found:
-        if not _PLATFORM.match(platform):
+        if not is_platform(platform):
             section.error(
                 f"`platform` has {shorten(platform)}; write os/architecture such as linux/arm64",
                 key="platform",

@@ -47,7 +47,6 @@ def plan_blocks(
             image,
             chain.facts,
             project_dir=config.project_dir,
-            project=config.meta.project,
             dependency_args=values.by_target,
             platform=chain.platform,
         )

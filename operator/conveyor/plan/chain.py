@@ -108,8 +108,16 @@ class Chain:
             )
         )
 
-    def add_unknown(self, name: str, work: StageWork, question: Question, *, git: bool) -> None:
-        """Plan a stage whose digest waits for an answer that only building brings."""
+    def add_unknown(
+        self,
+        name: str,
+        work: StageWork,
+        question: Question,
+        *,
+        git: bool,
+        known: Component | None = None,
+    ) -> None:
+        """Plan a stage whose digest waits for an answer that only building brings; `known` is what it has to hash."""
         self.question = question
         self._carry(None, git=git)
         self._append(
@@ -120,6 +128,7 @@ class Chain:
                 base=self._base(),
                 work=work,
                 question=question,
+                components=(known,) if known else (),
             )
         )
 

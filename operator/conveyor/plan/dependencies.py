@@ -13,7 +13,7 @@ from conveyor.api.names import Reason
 from conveyor.config.model import Mount, StapelImage, UserStageName
 from conveyor.config.model_image_config import DockerInstructions, HealthSpec, ImageSpec
 from conveyor.plan.answers import BaseImage
-from conveyor.plan.digest import hashed, named, sha256_args, sha256_concat
+from conveyor.plan.digest import hashed, named, params_component, sha256_args, sha256_concat
 from conveyor.plan.inquiry import Inquiry
 from conveyor.plan.mappings import MappingCommit
 from conveyor.plan.model import Component, PlannedDependency, PlannedImport
@@ -79,8 +79,8 @@ def user_dependencies(
 
 def archive_dependencies(mappings: Iterable[MappingCommit]) -> Component:
     """Return what `gitArchive` depends on: which mappings there are, not what they contain."""
-    hashes = sorted(item.paramshash for item in mappings)
-    return hashed(_LABEL, [named("ParamsHash", value) for value in hashes])
+    hashes = (params_component(item.mapping) for item in mappings)
+    return hashed(_LABEL, sorted(hashes, key=lambda component: component.value))
 
 
 def cache_dependencies(size: int) -> Component:

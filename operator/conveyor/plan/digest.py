@@ -115,20 +115,26 @@ def content_digest(
 
 def paramshash(mapping: GitMapping) -> str:
     """Return the identity of a git mapping (64 hex): part of label names and of gitArchive's digest."""
+    return params_component(mapping).value
+
+
+def params_component(mapping: GitMapping) -> Component:
+    """Return the identity of a git mapping with what it is made of; items of a list have no separator, as in werf."""
     remote = mapping.remote
     parts = (
-        f"{mapping.name}_{mapping.name}",
-        mapping.to,
-        mapping.add,
-        "".join(mapping.include_paths),
-        "".join(mapping.exclude_paths),
-        mapping.owner,
-        mapping.group,
-        remote.branch if remote else "",
-        remote.tag if remote else "",
-        remote.commit if remote else "",
+        named("Repository", f"{mapping.name}_{mapping.name}"),
+        named("To", mapping.to),
+        named("Add", mapping.add),
+        named("IncludePaths", "".join(mapping.include_paths)),
+        named("ExcludePaths", "".join(mapping.exclude_paths)),
+        named("Owner", mapping.owner),
+        named("Group", mapping.group),
+        named("Branch", remote.branch if remote else ""),
+        named("Tag", remote.tag if remote else ""),
+        named("Commit", remote.commit if remote else ""),
     )
-    return sha256_concat(_SEPARATOR.join(parts))
+    value = sha256_concat(_SEPARATOR.join(part.value for part in parts))
+    return Component(label="ParamsHash", value=value, parts=parts)
 
 
 def import_id(import_: Import) -> str:

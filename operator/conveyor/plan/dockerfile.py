@@ -28,7 +28,7 @@ from conveyor.plan.dockerfile_source import (
     read_source,
     references,
 )
-from conveyor.plan.dockerfile_steps import BaseUnknownError, Scope, StepMaker, refuse_triggers
+from conveyor.plan.dockerfile_steps import BaseUnknownError, Scope, StepMaker
 from conveyor.plan.facts import Facts
 from conveyor.plan.model import (
     Base,
@@ -76,7 +76,6 @@ def plan_dockerfile(
     facts: Facts,
     *,
     project_dir: str,
-    project: str,
     dependency_args: Mapping[str, str | None] | None = None,
     platform: str = "linux/amd64",
 ) -> tuple[BlockPlan, ...] | frozenset[Question]:
@@ -86,7 +85,6 @@ def plan_dockerfile(
         image: The image.
         facts: `commit`, and answers to FileText, ContextChecksum and BaseImageInfo.
         project_dir: Directory of werf.yaml inside the repository, "" for the root.
-        project: Project name, for messages.
         dependency_args: Build args that `dependencies` hand over; they win over the image's own. None: nobody knows
             the value yet.
         platform: What is built; a FROM --platform must say the same.
@@ -97,7 +95,7 @@ def plan_dockerfile(
     """
     progress = Progress(facts)
     given = {**image.args, **(dependency_args or {})}
-    where = f"{project}: image {image.name!r}"
+    where = f'{image.at}: image "{image.name}"'
     source = read_source(image, progress, where, project_dir, given, platform)
     if source is None:
         return frozenset(progress.questions)
@@ -147,7 +145,7 @@ def _plan_block(
         ),
         base=base,
         depends_on=tuple(dict.fromkeys(names)),
-        refused=_refused(source, block),
+        refused=progress.refusals.get(block.index) or _refused(source, block),
     )
 
 
@@ -258,7 +256,7 @@ def _scope(source: Source, block: Block, base: Base, progress: Progress) -> Scop
     found = base_block(source.parsed, block, source.base(block))
     if found is not None:
         triggers = [one.args[0] for one in found.instructions if one.keyword == "ONBUILD"]
-        _refuse(source, block, triggers)
+        _note_triggers(source, block, triggers, progress)
         progress.roots[block.index] = progress.roots[found.index]
         return progress.scopes[found.index]
     progress.roots[block.index] = source.base(block)
@@ -269,14 +267,15 @@ def _scope(source: Source, block: Block, base: Base, progress: Progress) -> Scop
         return Scope.of_image(())
     if not isinstance(answer, BaseImage):
         return Scope.of_image(None)
-    _refuse(source, block, _texts(answer.config.get("OnBuild")))
+    _note_triggers(source, block, _texts(answer.config.get("OnBuild")), progress)
     return Scope.of_image(_texts(answer.config.get("Env")))
 
 
-def _refuse(source: Source, block: Block, triggers: list[str]) -> None:
-    error = refuse_triggers(source.parsed, block, source.base(block), triggers)
-    if error is not None:
-        raise error
+def _note_triggers(source: Source, block: Block, triggers: list[str], progress: Progress) -> None:
+    """Note that the base has ONBUILD instructions that this FROM would run: they are in the digest, but not built."""
+    if triggers:
+        text = f"FROM {source.base(block)} would run its ONBUILD {triggers[0]!r}; write those instructions here"
+        progress.refusals[block.index] = f"{source.parsed.file}:{block.line}: {text}"
 
 
 def _copy_sources(source: Source, block: Block) -> dict[str, CopySource]:

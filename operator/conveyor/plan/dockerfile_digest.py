@@ -10,11 +10,12 @@ image's ENV is not known, and an unknown variable is empty.
 
 from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from conveyor.api.errors import UserError
 from conveyor.config.dockerfile import Block, Dockerfile, Instruction
 from conveyor.config.dockerfile_blocks import base_block, source_block, sources_of
+from conveyor.config.dockerfile_syntax import parse_instructions
 from conveyor.config.dockerfile_words import ExpansionError, expand_word
 from conveyor.config.dockerignore import context_source
 from conveyor.plan.digest import sha256_args
@@ -93,17 +94,40 @@ class BlockDigests:
 
     def _make(self, block: Block) -> list[Item]:
         result = list(self._own_items(block))
+        based_on = {other.index for other in self._bases(block)}
         for other in self._included(block):
             # werf goes through the blocks once, in order: a later one has only its own items yet.
             earlier = other.index < block.index
             result += self._full[other.index] if earlier else self._own_items(other)
+            if other.index in based_on:
+                result += self._triggered(other)
+                based_on.remove(other.index)
             if self._total + len(result) > MAX_COMPONENTS:
                 text = f"stages build on each other in more than {MAX_COMPONENTS} ways"
                 raise self._parsed.error(block.line, text)
         self._total += len(result)
         return result
 
+    def _triggered(self, block: Block) -> Iterator[Item]:
+        """Yield what the block's ONBUILD instructions add to blocks that start from it, in the block's own variables."""
+        variables = _Variables()
+        for instruction in block.instructions:
+            if instruction.keyword != "ONBUILD":
+                self._instruction(instruction, variables)
+                continue
+            (trigger,) = parse_instructions(instruction.args[0], file=self._parsed.file)
+            copied = _Variables(args=dict(variables.args), envs=dict(variables.envs))
+            yield from self._instruction(replace(trigger, line=instruction.line), copied)
+
     def _included(self, block: Block) -> Iterator[Block]:
+        yield from self._bases(block)
+        for instruction in block.instructions:
+            for source in sources_of(instruction):
+                found = source_block(self._parsed, block, source)
+                if found is not None:
+                    yield found
+
+    def _bases(self, block: Block) -> Iterator[Block]:
         base = self._base(block)
         real = base_block(self._parsed, block, base)
         named = real.index if real else None
@@ -111,11 +135,6 @@ class BlockDigests:
             # werf compares the reference as written; one made of variables names a block as well.
             if other.index != block.index and (other.name == block.base or other.index == named):
                 yield other
-        for instruction in block.instructions:
-            for source in sources_of(instruction):
-                found = source_block(self._parsed, block, source)
-                if found is not None:
-                    yield found
 
     def _own_items(self, block: Block) -> list[Item]:
         if block.index not in self._own:

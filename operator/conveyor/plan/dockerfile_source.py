@@ -80,12 +80,14 @@ class Progress:
     Attributes:
         scopes: Variables after each block that was looked at, by index.
         roots: The outside image at the bottom of each block's chain of FROMs, by index.
+        refusals: Why a block cannot be built because of what it starts from, by index.
     """
 
     facts: Facts
     questions: set[Question] = field(default_factory=set)
     scopes: dict[int, Scope] = field(default_factory=dict)
     roots: dict[int, str] = field(default_factory=dict)
+    refusals: dict[int, str] = field(default_factory=dict)
 
     def answer(self, question: Question) -> Answer:
         """Return the answer, and note the question when there is none; None is an answer, too."""
@@ -104,8 +106,8 @@ def read_source(
 ) -> Source | None:
     """Find and parse the image's Dockerfile and its ignore file; None while questions are open.
 
-    `where` begins the messages that have no line: project and image; `given` are build args, None of which a value is
-    not known yet. Raises as `plan_dockerfile`.
+    `where` begins the messages about what werf.yaml says: its line and the image; `given` are build args, None of which a
+    value is not known yet. Raises as `plan_dockerfile`.
     """
     commit = progress.facts.commit
     if not commit:
@@ -123,7 +125,10 @@ def read_source(
     if progress.questions:
         return None
     if not isinstance(text, str):
-        raise UserError(INVALID, f"{where}: there is no file {path} in commit {commit}")
+        problem = f"`dockerfile`: there is no file {path} in commit {commit}"
+        raise UserError(
+            INVALID, f"{where}: {problem}; commit it, or correct `dockerfile` or `context`"
+        )
     _check_added(image, commit, added, kinds)
     ignored = ""
     for file, ignore in zip(candidates, ignores, strict=True):
@@ -138,13 +143,20 @@ def read_source(
         image=image,
         parsed=parsed,
         args=arguments(parsed, known, platform),
-        target=target_block(parsed, image.target),
+        target=_target(parsed, image.target, where),
         platform=platform,
         context=context,
         dockerignore=ignored,
         commit=commit,
         project_dir=_inside(where, "directory", project_dir),
     )
+
+
+def _target(parsed: Dockerfile, target: str, where: str) -> Block:
+    try:
+        return target_block(parsed, target)
+    except UserError as error:
+        raise UserError(error.reason, f"{where}: `target`: {error.message}") from None
 
 
 def _check_added(

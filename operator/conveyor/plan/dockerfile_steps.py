@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from conveyor.api.errors import UserError
 from conveyor.config.dockerfile import Block, Dockerfile, Instruction
 from conveyor.config.dockerfile_check import check_context_source, unsupported_add_source
 from conveyor.config.dockerfile_model import NOT_SUPPORTED
@@ -216,16 +215,6 @@ class StepMaker:
         if self._total > MAX_TOTAL:
             text = "all instructions together hold too many or too long variables"
             raise self._parsed.error(step.instruction.line, text)
-
-
-def refuse_triggers(
-    parsed: Dockerfile, block: Block, base: str, triggers: Sequence[str]
-) -> UserError | None:
-    """Return the error when the base has ONBUILD instructions that this FROM would run, else None."""
-    if not triggers:
-        return None
-    text = f"FROM {base} would run its ONBUILD {triggers[0]!r}; write those instructions here"
-    return parsed.error(block.line, text, reason=NOT_SUPPORTED)
 
 
 def _script(instruction: Instruction) -> Instruction:

@@ -27,7 +27,7 @@ class Change(StrEnum):
     """How a stage stands to the one of before.
 
     Same: one digest, and what was stored serves. Again: one digest, but what is stored carries commits that do not lie before the
-    wanted one. Unknown: one of the digests waits for an answer.
+    wanted one. Unknown: one of the digests waits for an answer; what differs in any case is told.
     """
 
     SAME = "Same"
@@ -130,10 +130,16 @@ def _reasons(change: Change, old: _Placed | None, new: _Placed | None) -> Iterat
         for difference in compare(old[0].components, new[0].components):
             yield _noted(difference, old, new)
     elif change is Change.ADDED and new:
-        own = [part for part in new[0].components if part.label not in _ALWAYS_THERE]
-        yield from compare((), own)
+        yield from compare((), _own(new[0]))
+    elif change is Change.UNKNOWN and old and new and _own(old[0]) and _own(new[0]):
+        yield from compare(_own(old[0]), _own(new[0]))
     elif change is Change.AGAIN and old and new:
         yield Difference(path=("commits",), old=_commits(old[0]), new=_commits(new[0]))
+
+
+def _own(stage: PlannedStage) -> list[Component]:
+    """What the stage itself brings into its digest: of an Unknown one nothing when that waits for an answer too."""
+    return [part for part in stage.components if part.label not in _ALWAYS_THERE]
 
 
 def _noted(difference: Difference, old: _Placed, new: _Placed) -> Difference:
@@ -175,7 +181,8 @@ def compare(
     """Yield the innermost arguments that differ, in hash order."""
     for before, now in _pairs(old, new):
         component = now or before
-        if component is None or (before and now and before.value == now.value):
+        # An empty argument that comes or goes says nothing; where it matters, what it is a part of differs.
+        if component is None or _value(before) == _value(now):
             continue
         here = (*path, component.label)
         parts = (before.parts if before else (), now.parts if now else ())
@@ -185,6 +192,10 @@ def compare(
                 path=here, old=before.value if before else None, new=now.value if now else None
             )
         ]
+
+
+def _value(component: Component | None) -> str:
+    return component.value if component else ""
 
 
 _Pair = tuple[Component | None, Component | None]

@@ -213,7 +213,7 @@ class PlannedStage:
         digest: None while Unknown, and then `question` says what it waits for.
         content_digest: Of the stored stage's label when Cached, computed when ToBuild.
         stored: The selected stage when Cached.
-        components: Named arguments of the digest, in hash order.
+        components: Named arguments of the digest, in hash order; of an Unknown stage what is known of them.
     """
 
     image: str

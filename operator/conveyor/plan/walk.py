@@ -92,14 +92,14 @@ class _Walk:
             self.chain.entrypoint = self._entrypoint(self.image.docker)
         found, values = self._imports(name), self._values(name)
         work = self._work(name, found, values)
-        question = self.chain.question or found.question or values.question
-        if question is None:
-            depends = self._dependencies(name, work)
-            if isinstance(depends, Component):
-                self._add(name, depends, work)
-                return
-            question = depends
-        self.chain.add_unknown(name, work, question, git=is_git_stage(self.image, name))
+        own = found.question or values.question
+        depends = own or self._dependencies(name, work)
+        if not isinstance(depends, Component):
+            self._add_unknown(name, work, self.chain.question or depends)
+        elif self.chain.question:
+            self._add_unknown(name, work, self.chain.question, depends)
+        else:
+            self._add(name, depends, work)
 
     def _entrypoint(self, docker: DockerInstructions) -> tuple[str, ...] | None:
         """Return the ENTRYPOINT that the stage has to have; None where its digest or nobody tells."""
@@ -114,6 +114,12 @@ class _Walk:
 
     def _add(self, name: StageName, depends: Component, work: StageWork) -> None:
         self.chain.add(name, depends, work, git=is_git_stage(self.image, name))
+
+    def _add_unknown(
+        self, name: StageName, work: StageWork, question: Question, known: Component | None = None
+    ) -> None:
+        git = is_git_stage(self.image, name)
+        self.chain.add_unknown(name, work, question, git=git, known=known)
 
     def _dependencies(self, name: StageName, work: StageWork) -> Component | Question:
         try:

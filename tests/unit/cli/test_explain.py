@@ -128,3 +128,29 @@ def test_what_is_wrong_at_the_other_commit_is_told_as_such(repo, conveyor):
     result = conveyor("plan", "--explain", "v1")
     assert result.code == 2
     assert result.err.startswith("Error: at v1: werf.yaml:4: ")
+
+
+def test_the_option_of_a_git_mapping_that_changes_is_named(repo, conveyor):
+    repo.commit({"werf.yaml": CONFIG, "src/package.json": "1"}, tag="v1")
+    config = CONFIG.replace(
+        "  to: /app\n", "  to: /app\n  owner: app\n  includePaths: [a, '*.json']\n"
+    )
+    repo.commit({"werf.yaml": config, "src/a": "1"})
+    lines = told(conveyor("plan", "--explain", "v1"))
+    assert lines["app/gitArchive"] == [
+        'ParamsHash / IncludePaths: "" → a*.json',
+        'ParamsHash / Owner: "" → app',
+    ]
+
+
+def test_what_differs_behind_an_open_question_is_told(repo, conveyor):
+    config = CONFIG + "import: [{image: app, add: /out, before: setup}]\n"
+    repo.commit({"werf.yaml": config, "src/package.json": "1"}, tag="v1")
+    repo.commit({"werf.yaml": config.replace("[ls]", "[ls -l]")})
+    lines = told(conveyor("plan", "--explain", "v1"))
+    waits = "not comparable: a digest waits for an answer"
+    assert lines["site/dependenciesBeforeSetup"] == [waits]
+    assert lines["site/setup"] == [
+        f"{waits}; what differs in any case:",
+        "BuilderChecksum / Command: ls → ls -l",
+    ]

@@ -5,6 +5,8 @@ import json
 import pytest
 from projects import META, git
 
+from conveyor.plan.digest import sha3_args, sha256_args, sha256_concat
+
 APP = (
     META
     + """\
@@ -350,3 +352,60 @@ def test_a_virtual_merge_needs_a_merge(repo, conveyor):
     result = conveyor("plan", "--virtual-merge")
     assert result.code == 2
     assert "parents" in result.err
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        ("url: file:///etc\n  tag: v1", "git url 'file:///etc' must begin with one of http, https"),
+        ("url: no url\n  tag: v1", "git url 'no url' is malformed"),
+        ("url: https://git.invalid/a/b\n  tag: no", "{other}/.git has no tag 'no'"),
+        ("url: https://git.invalid/a/b\n  tag: --x", "'--x' is not a valid branch or tag name"),
+    ],
+)
+def test_what_git_says_of_a_mapping_names_its_line(repo, other_repo, conveyor, mapping, message):
+    other_repo.commit({"file": "1"})
+    config = f"{META}image: a\nfrom: b\ngit:\n- to: /app\n  {mapping}\n"
+    repo.commit({"werf.yaml": config})
+    result = conveyor("plan", "--remote", f"https://git.invalid/a/b={other_repo.path}")
+    assert result.code == 2
+    assert result.err.startswith(f"Error: werf.yaml:7: {message.format(other=other_repo.path)}")
+
+
+def test_a_submodule_is_told_with_the_line_that_takes_it(repo, other_repo, conveyor):
+    commit = other_repo.commit({"file": "1"})
+    git(repo.path, "update-index", "--add", "--cacheinfo", f"160000,{commit},vendor")
+    mapping = "image: a\nfrom: b\ngit: [{add: /, to: /app}]\n"
+    dockerfile = "image: a\ndockerfile: Dockerfile\n"
+    (repo.path / "vendor").mkdir()
+    for config, line in ((mapping, 6), (dockerfile, 4)):
+        (repo.path / "werf.yaml").write_text(META + config)
+        (repo.path / "Dockerfile").write_text("FROM scratch\nCOPY . /\n")
+        git(repo.path, "add", "werf.yaml", "Dockerfile")
+        git(repo.path, "commit", "--quiet", "--message", "change")
+        result = conveyor("plan")
+        assert result.code == 2
+        assert (
+            f"werf.yaml:{line}: git submodules are not supported, and vendor is one" in result.err
+        )
+
+
+@pytest.mark.parametrize("name", ["foo", "", "linux/arm64,", "linux/"])
+def test_a_platform_that_is_none(repo, conveyor, name):
+    repo.commit({"werf.yaml": META + "image: a\nfrom: b\n"})
+    result = conveyor("plan", "--platform", name)
+    assert (result.code, "is not OS/ARCH such as linux/arm64" in result.err) == (2, True)
+
+
+def test_onbuild_of_a_block_is_planned_with_a_warning(repo, conveyor):
+    text = "FROM a:1 AS x\nONBUILD COPY f /f\nFROM x\nRUN z\n"
+    repo.commit(
+        {"werf.yaml": META + "image: a\ndockerfile: Dockerfile\n", "Dockerfile": text, "f": "1"}
+    )
+    result = conveyor("plan", "--json")
+    oid = git(repo.path, "rev-parse", "HEAD:f")
+    files = sha256_args(sha256_concat(oid))
+    depends = sha256_args("x", "RUN z", "a:1", "COPY f /f", "COPY f /f", files)
+    (stage,) = result.json["images"][0]["stages"]
+    assert stage["digest"] == sha3_args("1.2", "dockerfile", depends)
+    assert "Dockerfile:3: FROM x would run its ONBUILD 'COPY f /f'" in result.err

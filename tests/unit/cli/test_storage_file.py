@@ -1,10 +1,12 @@
 """The storage file: what is read is what was written, and every mistake has its place."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from conveyor.api.errors import UserError
+from conveyor.cli import storage_file
 from conveyor.cli.storage_file import Storage, read_storage, write_storage
 from conveyor.plan.answers import (
     BaseImage,
@@ -129,3 +131,9 @@ def test_bytes_that_are_no_text(tmp_path):
     (tmp_path / "s").write_bytes(b"\xff")
     with pytest.raises(UserError, match="cannot be read: it is not UTF-8"):
         read_storage(tmp_path / "s")
+
+
+def test_no_more_is_read_than_allowed_of_what_has_no_size(tmp_path, monkeypatch):
+    monkeypatch.setattr(storage_file, "MAX_BYTES", 1000)
+    with pytest.raises(UserError, match="has more than 1000 bytes"):
+        read_storage(Path("/dev/zero"))

@@ -7,7 +7,7 @@ from typing import TypedDict, Unpack
 import pytest
 
 from conveyor.api.errors import UserError
-from conveyor.config.model import DockerfileImage
+from conveyor.config.model import DockerfileImage, SourceLine
 from conveyor.plan.answers import Answer, BaseImage
 from conveyor.plan.digest import sha256_args
 from conveyor.plan.dockerfile import BlockPlan, plan_dockerfile
@@ -63,7 +63,6 @@ class Project:
                 image,
                 Facts(commit=COMMIT, answers=answers),
                 project_dir=project_dir,
-                project="p",
                 dependency_args=dependency_args,
             )
             if isinstance(found, tuple):
@@ -457,21 +456,37 @@ def test_hosts_and_cache_version() -> None:
             NOT_SUPPORTED,
             ":1: FROM --platform=linux/arm64 is not supported for an image of linux/amd64; leave --platform out",
         ),
-        (
-            "FROM scratch AS a\nONBUILD RUN x\nFROM a\n",
-            NOT_SUPPORTED,
-            ":3: FROM a would run its ONBUILD 'RUN x'; write those instructions here",
-        ),
     ],
 )
 def test_refusals(text: str, reason: str, message: str) -> None:
     assert refusal(text) == (reason, f"Dockerfile{message}")
 
 
-def test_triggers_of_a_known_base_image_are_refused() -> None:
+def test_triggers_of_a_known_base_image_are_planned_and_cannot_be_built() -> None:
     bases = {"b:1": {"OnBuild": ["RUN x"]}}
-    reason, message = refusal("FROM b:1\nENV A=$PATH\n", bases=bases)
-    assert (reason, message.split(": ")[0]) == ("NotSupported", "Dockerfile:1")
+    (block,) = plan("FROM b:1\nENV A=$PATH\n", bases=bases)
+    assert block.refused == (
+        "Dockerfile:1: FROM b:1 would run its ONBUILD 'RUN x'; write those instructions here"
+    )
+
+
+def test_triggers_of_a_block_are_in_the_digest_of_what_starts_from_it() -> None:
+    # werf: the expressions stand in the block's own list, what they come to follows it in the list of the other one.
+    text = (
+        'FROM a:1 AS x\nENV N=1\nONBUILD RUN echo $N "q"\nONBUILD ENV N=2\nENV N=3\n'
+        "FROM x\nRUN z\nCOPY --from=x /a /a\n"
+    )
+    block = plan(text)[-1]
+    own = ["x", "RUN z", "COPY --from=x /a /a"]
+    base = ["a:1", "ENV N=1", 'RUN echo $N "q"', "ENV N=2", "ENV N=3"]
+    assert [part.value for part in block.digest_components] == [
+        *own,
+        *base,
+        "RUN echo 1 q",
+        "ENV N=2",
+        *base,
+    ]
+    assert block.refused.startswith("Dockerfile:6: FROM x would run its ONBUILD")
 
 
 @pytest.mark.parametrize("platform", ["$BUILDPLATFORM", "linux/amd64", "amd64", "Linux/x86_64"])
@@ -484,18 +499,30 @@ def test_an_unreachable_block_may_be_wrong_in_its_variables() -> None:
 
 
 def test_files_outside_and_missing() -> None:
-    image = DockerfileImage(name="app", dockerfile="../Dockerfile")
+    at = SourceLine(line=7)
+    image = DockerfileImage(name="app", dockerfile="../Dockerfile", at=at)
     with pytest.raises(
-        UserError, match=r"^p: image 'app': dockerfile '\.\./Dockerfile' lies outside"
+        UserError, match=r"^werf.yaml:7: image \"app\": dockerfile '\.\./Dockerfile' lies outside"
     ):
         Project({}, {}).plan(image)
-    image = DockerfileImage(name="app", dockerfile="Dockerfile")
-    with pytest.raises(
-        UserError, match=rf"^p: image 'app': there is no file Dockerfile in commit {COMMIT}$"
-    ):
+    image = DockerfileImage(name="app", dockerfile="Dockerfile", at=at)
+    told = (
+        f'^werf.yaml:7: image "app": `dockerfile`: there is no file Dockerfile in commit {COMMIT}; '
+    )
+    with pytest.raises(UserError, match=told):
         Project({}, {}).plan(image)
     with pytest.raises(UserError, match="this config has no repository"):
-        plan_dockerfile(image, Facts(), project_dir="", project="p")
+        plan_dockerfile(image, Facts(), project_dir="")
+
+
+def test_a_target_that_is_not_there_names_the_line_of_the_config() -> None:
+    image = DockerfileImage(name="app", dockerfile="Dockerfile", target="no", at=SourceLine(line=3))
+    with pytest.raises(UserError) as caught:
+        Project({"Dockerfile": "FROM a:1 AS one\n"}, {}).plan(image)
+    assert caught.value.message == (
+        "werf.yaml:3: image \"app\": `target`: Dockerfile:1: 'no' is not a valid target build stage; "
+        "stages with a name: one"
+    )
 
 
 def test_variables_that_double_are_stopped() -> None:

@@ -121,7 +121,7 @@ def _plan(
     for _ in range(5):
         facts = Facts(commit=COMMIT, answers=answers)
         args = DEPENDENCY_ARGS.get(image.name)
-        plan = plan_dockerfile(image, facts, project_dir="", project="p", dependency_args=args)
+        plan = plan_dockerfile(image, facts, project_dir="", dependency_args=args)
         if isinstance(plan, tuple):
             return plan, placeholders
         for question in plan:
