@@ -16,6 +16,9 @@ BUILD_CACHE_VERSION = "1.2"
 DEFAULT_PLATFORM = "linux/amd64"
 OWN_REPOSITORY = "own"
 
+MAPPING = "git.to: "
+"""What the label of a git mapping's paramshash begins with."""
+
 _SEPARATOR = ":::"
 # Renamed stages keep their old names in the stage digest, never in the content digest.
 _LEGACY_NAMES = {
@@ -134,7 +137,7 @@ def params_component(mapping: GitMapping) -> Component:
         named("Commit", remote.commit if remote else ""),
     )
     value = sha256_concat(_SEPARATOR.join(part.value for part in parts))
-    return Component(label="ParamsHash", value=value, parts=parts)
+    return Component(label=f"{MAPPING}{mapping.to}", value=value, parts=parts)
 
 
 def import_id(import_: Import) -> str:

@@ -10,6 +10,7 @@ from difflib import SequenceMatcher
 from enum import StrEnum
 from typing import Final
 
+from conveyor.plan.digest import MAPPING
 from conveyor.plan.labels import carried_commits
 from conveyor.plan.model import BuildPlan, Component, ImageBase, PlannedImage, PlannedStage
 
@@ -202,8 +203,12 @@ _Pair = tuple[Component | None, Component | None]
 
 
 def _pairs(old: Sequence[Component], new: Sequence[Component]) -> Iterator[_Pair]:
-    """Put together what belongs together: equal arguments first, then those of one label in order."""
-    if max(len(old), len(new)) > _MAX_ALIGNED:
+    """Put together what belongs together: equal arguments first, then those of one label in order.
+
+    Git mappings are sorted by their hash: where they stand says nothing.
+    """
+    unordered = all(part.label.startswith(MAPPING) for part in (*old, *new))
+    if unordered or max(len(old), len(new)) > _MAX_ALIGNED:
         yield from _by_label(old, new)
         return
     before = [(part.label, part.value) for part in old]

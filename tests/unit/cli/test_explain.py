@@ -131,15 +131,18 @@ def test_what_is_wrong_at_the_other_commit_is_told_as_such(repo, conveyor):
 
 
 def test_the_option_of_a_git_mapping_that_changes_is_named(repo, conveyor):
-    repo.commit({"werf.yaml": CONFIG, "src/package.json": "1"}, tag="v1")
-    config = CONFIG.replace(
-        "  to: /app\n", "  to: /app\n  owner: app\n  includePaths: [a, '*.json']\n"
-    )
-    repo.commit({"werf.yaml": config, "src/a": "1"})
+    others = "".join(f"- {{add: /src, to: /{number}}}\n" for number in range(5))
+    config = CONFIG.replace("git:\n", f"git:\n{others}")
+    repo.commit({"werf.yaml": config, "src/package.json": "1"}, tag="v1")
+    config = config.replace("to: /2}", "to: /2, owner: app, includePaths: [a, '*.json']}")
+    repo.commit({"werf.yaml": config.replace("- {add: /src, to: /4}\n", ""), "src/a": "1"})
     lines = told(conveyor("plan", "--explain", "v1"))
-    assert lines["app/gitArchive"] == [
-        'ParamsHash / IncludePaths: "" → a*.json',
-        'ParamsHash / Owner: "" → app',
+    assert sorted(lines["app/gitArchive"]) == [
+        'git.to: /2 / IncludePaths: "" → a*.json',
+        'git.to: /2 / Owner: "" → app',
+        "git.to: /4 / Add: - src",
+        "git.to: /4 / Repository: - own_own",
+        "git.to: /4 / To: - /4",
     ]
 
 
