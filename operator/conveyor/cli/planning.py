@@ -12,9 +12,10 @@ from conveyor.api.errors import UserError
 from conveyor.cli.project import Project
 from conveyor.cli.storage_file import Storage
 from conveyor.config.image_selection import select_images
-from conveyor.config.model import SourceLine, WerfConfig
+from conveyor.config.model import WerfConfig
 from conveyor.config.no_effect import without_effect
 from conveyor.config.scope import check_scope
+from conveyor.config.source_line import SourceLine
 from conveyor.plan.answers import Answer
 from conveyor.plan.buildable import check_buildable
 from conveyor.plan.facts import Facts

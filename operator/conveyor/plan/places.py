@@ -6,7 +6,8 @@ configs, and a person has to know which line to correct.
 
 from collections.abc import Iterator
 
-from conveyor.config.model import DockerfileImage, GitMapping, SourceLine, StapelImage, WerfConfig
+from conveyor.config.model import DockerfileImage, GitMapping, StapelImage, WerfConfig
+from conveyor.config.source_line import SourceLine
 from conveyor.plan.mappings import filter_of
 from conveyor.plan.questions import ContextChecksum, ContextHash, Question, RemoteHead, TreeChecksum
 from conveyor.plan.remotes import head_of

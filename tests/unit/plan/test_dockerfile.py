@@ -7,7 +7,8 @@ from typing import TypedDict, Unpack
 import pytest
 
 from conveyor.api.errors import UserError
-from conveyor.config.model import DockerfileImage, SourceLine
+from conveyor.config.model import DockerfileImage
+from conveyor.config.source_line import SourceLine
 from conveyor.plan.answers import Answer, BaseImage
 from conveyor.plan.digest import sha256_args
 from conveyor.plan.dockerfile import BlockPlan, plan_dockerfile
