@@ -9,7 +9,7 @@ from typing import Final
 
 from conveyor.api.errors import UserError
 from conveyor.config.dockerfile_syntax import parse_instructions
-from conveyor.config.dockerfile_values import Health, parse_health, parse_port
+from conveyor.config.dockerfile_values import Health, parse_health, port_problems
 from conveyor.config.model_image_config import DockerInstructions
 from conveyor.config.raw import Section
 from conveyor.config.yaml import Sequence
@@ -80,11 +80,9 @@ def _command(section: Section, key: str) -> tuple[str, tuple[str, ...] | None]:
 
 def _ports(section: Section) -> tuple[str, ...]:
     written = section.texts("EXPOSE")
-    for word in (word for one in written for word in one.split() if "$" not in word):
-        try:
-            parse_port(word)
-        except ValueError as error:
-            section.error(f"`EXPOSE`: {error}", key="EXPOSE")
+    words = [word for one in written for word in one.split() if "$" not in word]
+    for problem in port_problems(words):
+        section.error(f"`EXPOSE`: {problem}", key="EXPOSE")
     return written
 
 

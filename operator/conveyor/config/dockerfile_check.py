@@ -15,7 +15,7 @@ from conveyor.config.dockerfile_values import (
     check_mode,
     check_signal,
     parse_health,
-    parse_port,
+    port_range,
 )
 
 BLOCK_NAME = re.compile(r"^[a-z][a-z0-9\-_.]*$")
@@ -202,7 +202,7 @@ def _check_expose(instruction: Instruction) -> None:
         raise ValueError("EXPOSE needs at least one port")
     for word in instruction.args:
         if not re.search(r"[$\"'\\]", word):
-            parse_port(word)
+            port_range(word)
 
 
 def _check_volume(instruction: Instruction) -> None:

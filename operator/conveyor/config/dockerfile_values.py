@@ -5,7 +5,7 @@ ValueError with a sentence that says what would be right; the caller adds file a
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 _PORT = re.compile(r"^(?P<ports>[0-9]+(?:-[0-9]+)?)(?:/(?P<proto>[A-Za-z]*))?$")
@@ -31,6 +31,8 @@ MAX_SIGNAL = 64
 MIN_INTERVAL = 10**6
 MAX_DURATION = 2**63 - 1
 MAX_PORTS = 65536
+MAX_EXPOSED = 3 * MAX_PORTS
+"""All ports of all protocols: more are the same again, and ranges are short to write."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,41 @@ class Health:
 
 def parse_port(word: str) -> tuple[str, ...]:
     """Return `80/tcp` and the like for one EXPOSE word; a range becomes its ports."""
+    low, high, proto = port_range(word)
+    return tuple(f"{port}/{proto}" for port in range(low, high + 1))
+
+
+def count_ports(words: Iterable[str]) -> int:
+    """Return how many ports these words expose, repeated ones too.
+
+    Raises:
+        ValueError: A word is wrong, or they are more than there are.
+    """
+    count = 0
+    for word in words:
+        low, high, _ = port_range(word)
+        count += high + 1 - low
+    if count > MAX_EXPOSED:
+        raise ValueError(f"{count} ports; {MAX_EXPOSED} are all there are")
+    return count
+
+
+def port_problems(words: Sequence[str]) -> tuple[str, ...]:
+    """Return what is wrong with each of these words, or with all of them together."""
+    wrong = [problem for word in words if (problem := _problem(word))]
+    return tuple(wrong) or tuple(filter(None, [_problem(*words)]))
+
+
+def _problem(*words: str) -> str:
+    try:
+        count_ports(words)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def port_range(word: str) -> tuple[int, int, str]:
+    """Return the first and the last port of one EXPOSE word, and its protocol."""
     ports = word.rsplit(":", 1)[-1]  # Docker accepts host parts and leaves them out
     match = _PORT.match(ports)
     if not match:
@@ -58,7 +95,7 @@ def parse_port(word: str) -> tuple[str, ...]:
         raise ValueError(f"{word!r} is not a port; ports are 0 to 65535, the smaller first")
     if proto not in ("tcp", "udp", "sctp"):
         raise ValueError(f"{word!r}: the protocol must be tcp, udp or sctp")
-    return tuple(f"{port}/{proto}" for port in range(low, high + 1))
+    return low, high, proto
 
 
 def parse_duration(text: str) -> int:

@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
-from conveyor.config.dockerfile_values import check_signal, parse_port
+from conveyor.config.dockerfile_values import check_signal, port_problems
 from conveyor.config.dockerfile_words import ExpansionError, expand_word
 from conveyor.config.expressions import Effort, Expression, ExpressionError
 from conveyor.config.model_image_config import HealthSpec, ImageSpec
@@ -159,7 +159,7 @@ def _own(config: Section, spec: ImageSpec) -> ImageSpec:
         cmd=config.scalars("cmd"),
         entrypoint=config.scalars("entrypoint"),
         env=_env(config),
-        expose=_checked(config, "expose", parse_port),
+        expose=_expose(config),
         healthcheck=_health(config),
         stop_signal=_signal(config),
         user=config.text("user"),
@@ -231,6 +231,13 @@ def _checked(config: Section, key: str, check: Callable[[str], object]) -> tuple
 def _absolute(path: str) -> None:
     if not path.startswith("/"):
         raise ValueError(f"{shorten(path)} is not absolute; write it with a leading slash")
+
+
+def _expose(config: Section) -> tuple[str, ...]:
+    words = config.scalars("expose")
+    for problem in port_problems(words):
+        config.error(f"`expose`: {problem}", key="expose")
+    return words
 
 
 def _signal(config: Section) -> str:

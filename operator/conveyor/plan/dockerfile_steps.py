@@ -14,7 +14,7 @@ from conveyor.config.dockerfile import Block, Dockerfile, Instruction
 from conveyor.config.dockerfile_check import check_context_source, unsupported_add_source
 from conveyor.config.dockerfile_model import NOT_SUPPORTED
 from conveyor.config.dockerfile_patterns import has_wildcard, name_regex
-from conveyor.config.dockerfile_values import check_mode, check_signal, parse_port
+from conveyor.config.dockerfile_values import check_mode, check_signal, count_ports, port_problems
 from conveyor.config.dockerfile_words import ExpansionError, expand_word_seen, expand_words
 from conveyor.plan.dockerfile_args import (
     Arguments,
@@ -183,9 +183,9 @@ class StepMaker:
         ports: list[str] = []
         for word in instruction.args:
             self._word(instruction.line, word, scope)  # asks for what is missing
-            for port in expand_words(word, scope.values, escape=self._parsed.escape):
-                self._check(instruction.line, parse_port, port)
-                ports.append(port)
+            ports += expand_words(word, scope.values, escape=self._parsed.escape)
+        for problem in port_problems(ports):
+            raise self._parsed.error(instruction.line, problem)
         return replace(instruction, args=tuple(ports))
 
     def _words(self, instruction: Instruction, scope: Scope) -> tuple[str, ...]:
@@ -212,6 +212,8 @@ class StepMaker:
         """Bound what all steps hold together; every text counts for what keeping it costs, too."""
         texts = (*step.instruction.args, *step.env, *step.env.values())
         self._total += sum(len(one) + TEXT_COST for one in texts)
+        if step.instruction.keyword == "EXPOSE":
+            self._total += TEXT_COST * count_ports(step.instruction.args)
         if self._total > MAX_TOTAL:
             text = "all instructions together hold too many or too long variables"
             raise self._parsed.error(step.instruction.line, text)

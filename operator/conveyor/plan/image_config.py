@@ -104,8 +104,7 @@ def child_config(
 def apply_environment(config: Config, values: Mapping[str, str]) -> dict[str, object]:
     """Return the config with variables set in its environment, in the given order."""
     env = texts(inner(config).get("Env"))
-    for name, value in values.items():
-        env = with_env(env, name, value)
+    env = with_env(env, values.items())
     return with_inner(config, {**inner(config), "Env": env or None})
 
 

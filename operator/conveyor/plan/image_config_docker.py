@@ -6,12 +6,12 @@ every stage with CMD, ENTRYPOINT, USER and WORKDIR put back to those of the base
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
 from conveyor.config.docker_instructions import health_of
-from conveyor.config.dockerfile_values import parse_port
+from conveyor.config.dockerfile_values import parse_port, port_problems
 from conveyor.config.dockerfile_words import ExpansionError, expand_word, expand_words
 from conveyor.config.model_image_config import DockerInstructions
 from conveyor.plan.image_config_parts import (
@@ -25,6 +25,7 @@ from conveyor.plan.image_config_parts import (
     variables,
     with_env,
     with_inner,
+    within_limit,
 )
 
 INVALID = Reason.INVALID_WERF_CONFIG
@@ -109,12 +110,14 @@ def _json_words(written: str) -> list[str] | None:
 def _sets(part: Part, given: DockerInstructions) -> Part:
     volumes, ports = table(part.get("Volumes")), table(part.get("ExposedPorts"))
     known = variables(part)
-    for written in given.volumes:
-        for path in _paths(written, known, exact=given.exact_values):
-            volumes[path] = {}
-    for written in given.expose:
-        for word in _words(written, known):
-            ports |= {port: {} for port in _ports(word)}
+    paths = (
+        (path, "")
+        for written in given.volumes
+        for path in _paths(written, known, exact=given.exact_values)
+    )
+    volumes.update((path, {}) for path, _ in within_limit(paths))
+    words = [word for written in given.expose for word in _words(written, known)]
+    ports.update((port, {}) for port in _ports(words))
     return {"Volumes": volumes or None, "ExposedPorts": ports or None}
 
 
@@ -133,30 +136,35 @@ def _words(written: str, known: Mapping[str, str]) -> Sequence[str]:
         return written.split()
 
 
-def _ports(word: str) -> tuple[str, ...]:
-    try:
-        return parse_port(word)
-    except ValueError as problem:
-        raise UserError(INVALID, f"docker.EXPOSE: {problem}") from None
+def _ports(words: Sequence[str]) -> Iterator[str]:
+    """Return the ports; what variables stand for is known only now."""
+    for problem in port_problems(words):
+        raise UserError(INVALID, f"docker.EXPOSE: {problem}")
+    return (port for word in words for port in parse_port(word))
 
 
 def _env(part: Part, given: DockerInstructions) -> Part:
-    env = texts(part.get("Env"))
-    for name, written in sorted(given.env.items()):
-        known = variables({"Env": env})
-        env = with_env(env, name, _value(written, known, exact=given.exact_values))
+    env = with_env(texts(part.get("Env")), _variables(part, given))
     return {"Env": env} if env else {}
+
+
+def _variables(part: Part, given: DockerInstructions) -> Iterator[tuple[str, str]]:
+    """Each knows those before it."""
+    known = variables(part)
+    for name, written in sorted(given.env.items()):
+        known[name] = _value(written, known, exact=given.exact_values)
+        yield name, known[name]
 
 
 def _labels(part: Part, given: DockerInstructions) -> Part:
     if not given.labels:
         return {}
     known = variables(part)
-    added = {
-        name: _value(written, known, exact=given.exact_values)
+    added = (
+        (name, _value(written, known, exact=given.exact_values))
         for name, written in sorted(given.labels.items())
-    }
-    return {"Labels": {**table(part.get("Labels")), **added}}
+    )
+    return {"Labels": {**table(part.get("Labels")), **dict(within_limit(added))}}
 
 
 def _value(written: str, known: Mapping[str, str], *, exact: bool) -> str:

@@ -4,13 +4,17 @@ In: JSON values. Out: typed ones; what has the wrong type counts as absent.
 """
 
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
 
+from conveyor.api.errors import UserError
+from conveyor.api.names import Reason
 from conveyor.config.dockerfile_values import Health
 from conveyor.plan.dockerfile_steps import DEFAULT_PATH
 
 Config = Mapping[str, object]
 DEFAULT_SHELL = ("/bin/sh", "-c")
+MAX_VALUES: Final = 4 * 1024 * 1024
 
 
 def inner(config: Config) -> Config:
@@ -63,14 +67,33 @@ def shell(part: Config) -> tuple[str, ...]:
     return tuple(texts(part.get("Shell"))) or DEFAULT_SHELL
 
 
-def with_env(env: Sequence[str], name: str, value: str) -> list[str]:
-    """Return Env with a variable set: in its place when it is there, else at the end."""
-    entry = f"{name}={value}"
-    names = [one.partition("=")[0] for one in env]
-    if name not in names:
-        return [*env, entry]
-    at = names.index(name)
-    return [*env[:at], entry, *env[at + 1 :]]
+def with_env(env: Sequence[str], values: Iterable[tuple[str, str]]) -> list[str]:
+    """Return Env with variables set: each in its place when it is there, else at the end.
+
+    Raises:
+        UserError: As `within_limit` does.
+    """
+    entries = {one.partition("=")[0]: one for one in env}
+    entries.update((name, f"{name}={value}") for name, value in within_limit(values))
+    return list(entries.values())
+
+
+def within_limit(values: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Yield names and values for as long as they fit into an image config; a short text can stand for a long one.
+
+    Raises:
+        UserError: InvalidWerfConfig: they are longer than 4 MiB in all.
+    """
+    size = 0
+    for name, value in values:
+        size += len(name) + len(value)
+        if size > MAX_VALUES:
+            raise UserError(
+                Reason.INVALID_WERF_CONFIG,
+                f"{name[:60]}: the image config would have more than {MAX_VALUES} characters of "
+                "variables, labels or volumes; put long texts into files",
+            )
+        yield name, value
 
 
 def absolute(part: Config, path: str) -> str:

@@ -79,9 +79,8 @@ def _env(before: list[str], spec: ImageSpec) -> list[str]:
         for entry in before
         if not removed(entry.partition("=")[0]) and entry != _SERVICE_SOCKET
     ]
-    for name, written in sorted(spec.env.items()):
-        env = with_env(env, name, _expanded(spec, name, written, known))
-    return env
+    given = sorted(spec.env.items())
+    return with_env(env, ((name, _expanded(spec, name, text, known)) for name, text in given))
 
 
 def _expanded(spec: ImageSpec, name: str, written: str, known: Mapping[str, str]) -> str:

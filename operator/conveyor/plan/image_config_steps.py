@@ -58,10 +58,7 @@ def _from(part: Part, instruction: Instruction) -> Part:
 
 
 def _env(part: Part, instruction: Instruction) -> Part:
-    env = texts(part.get("Env"))
-    for name, value in instruction.pairs:
-        env = with_env(env, name, value)
-    return {**part, "Env": env}
+    return {**part, "Env": with_env(texts(part.get("Env")), instruction.pairs)}
 
 
 def _label(part: Part, instruction: Instruction) -> Part:

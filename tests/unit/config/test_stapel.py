@@ -299,6 +299,14 @@ def test_docker(body: str, wanted: Any) -> None:
         ),
         ("git:\n" + "- {to: /x}\n" * 301, "has 301 git mappings and imports"),
         ("platform: [linux]\n", "write os/architecture"),
+        (
+            "docker: {EXPOSE: [1-65535, 1-65535, 1-65535, 1-65535]}\n",
+            "262140 ports; 196608 are all there are",
+        ),
+        (
+            "imageSpec: {config: {expose: [1-65535, 1-65535, 1-65535, 1-65535]}}\n",
+            "`expose`: 262140 ports",
+        ),
         ("docker: {EXPOSE: [http]}\n", "docker: `EXPOSE`: 'http' is not a port"),
         ("docker: {HEALTHCHECK: curl x}\n", "docker: `HEALTHCHECK`: HEALTHCHECK curl: write"),
         ('docker: {HEALTHCHECK: "CMD a\\nRUN b"}\n', "`HEALTHCHECK`: write one line"),

@@ -577,3 +577,15 @@ def test_a_mount_from_a_block_needs_it() -> None:
     assert [part.value for part in second.digest_components] == [
         *("alpine:3", "RUN --mount=from=a,target=/a true", "alpine:3", "RUN a")
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("EXPOSE 1-65535\n" * 300, "all instructions together hold too many or too long variables"),
+        ("ARG P=1-65535\nEXPOSE $P $P $P $P\n", "262140 ports; 196608 are all there are"),
+    ],
+)
+def test_ports_have_a_limit(text: str, said: str) -> None:
+    reason, message = refusal("FROM scratch\n" + text + "RUN x\n")
+    assert (reason, message.endswith(said)) == (INVALID, True)

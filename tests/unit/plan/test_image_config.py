@@ -445,3 +445,32 @@ def test_foreign_configs_never_break_it(part: dict[str, object]) -> None:
         result = dict(apply_instruction(result, step))
     assert json.dumps(config, sort_keys=True) == before
     assert environment(result)["A"] == "1"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"env": {f"A{number}": "$B" for number in range(10_000)}},
+        {"labels": {f"a{number}": "$B" for number in range(10_000)}},
+        {"volumes": tuple(f"/{number}/$B" for number in range(10_000))},
+    ],
+    ids=["ENV", "LABEL", "VOLUME"],
+)
+def test_short_texts_that_stand_for_long_ones_have_a_limit(given):
+    base = {"config": {"Env": ["B=" + "x" * 500]}}
+    with pytest.raises(UserError, match="more than 4194304 characters"):
+        apply_docker_directive(base, DockerInstructions(**given))
+
+
+def test_ports_of_variables_have_a_limit():
+    base = {"config": {"Env": ["P=1-65535"]}}
+    assert (
+        len(
+            apply_docker_directive(base, DockerInstructions(expose=("$P",)))["config"][
+                "ExposedPorts"
+            ]
+        )
+        == 65535
+    )
+    with pytest.raises(UserError, match=r"docker\.EXPOSE: 262140 ports; 196608 are all there are"):
+        apply_docker_directive(base, DockerInstructions(expose=("$P $P $P $P",)))

@@ -192,3 +192,14 @@ def test_a_healthcheck_replaces_the_parents() -> None:
 )
 def test_the_entrypoint_of_a_config(words: object, found: tuple[str, ...]) -> None:
     assert entrypoint(config(Entrypoint=words)) == found
+
+
+def test_many_variables_take_no_longer_than_reading_them_and_have_a_limit():
+    spec = ImageSpec(env={f"A{number}": "$B" for number in range(20_000)})
+    base = {"config": {"Env": ["A1=old", "B=" + "x" * 50]}}
+    env = apply_image_spec(base, spec)["config"]["Env"]
+    assert env[0] == "A1=" + "x" * 50
+    assert len(env) == 20_001
+    base["config"]["Env"][1] = "B=" + "x" * 500
+    with pytest.raises(UserError, match="more than 4194304 characters of variables"):
+        apply_image_spec(base, spec)
