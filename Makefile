@@ -28,6 +28,7 @@ lint: venv
 
 .PHONY: unit
 unit: venv
+	@hack/test-packages.sh
 	@$(BIN)/pytest tests/unit tests/conformance tests/bench -q -n auto
 
 .PHONY: check
