@@ -10,6 +10,8 @@ need docker-registry docker-registry
 need htpasswd apache2-utils
 need openssl openssl
 need ssh-agent openssh-client
+need bash-static bash-static
+need busybox busybox-static
 [ -n "$missing" ] || exit 0
 if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
     echo "The tests need (Debian's package names):$missing" >&2
