@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import io
 import os
+import subprocess
 import tarfile
 import time
 from typing import TYPE_CHECKING, Any
@@ -350,8 +351,8 @@ def test_steps_of_a_stapel_stage(engine: Engine, image: str) -> None:
 
 def test_one_process_only(tools: Layer, tmp_path: Path) -> None:
     """Outside a container of its own the program refuses: it would kill its neighbours."""
-    with tarfile.open(tools.path) as tar:
-        tar.extractall(tmp_path, filter="tar")
+    # Not by Python: whether its tarfile takes a filter depends on the patch release.
+    subprocess.run(["tar", "-xf", str(tools.path), "-C", str(tmp_path)], check=True)  # noqa: S603, S607
     status = os.waitstatus_to_exitcode(
         os.system(f"chroot {tmp_path} /.conveyor/bin/stage 2> {tmp_path}/said")  # noqa: S605 - fixed words
     )
