@@ -47,7 +47,7 @@ def docker_instructions(section: Section) -> DockerInstructions:
         entrypoint_words=entrypoint_words,
         workdir=section.text("WORKDIR"),
         user=section.text("USER"),
-        healthcheck=_health(section),
+        healthcheck=section.checked_text("HEALTHCHECK", health_of),
         exact_values=section.flag("exactValues") or False,
     )
 
@@ -83,14 +83,4 @@ def _ports(section: Section) -> tuple[str, ...]:
     words = [word for one in written for word in one.split() if "$" not in word]
     for problem in port_problems(words):
         section.error(f"`EXPOSE`: {problem}", key="EXPOSE")
-    return written
-
-
-def _health(section: Section) -> str:
-    written = section.text("HEALTHCHECK")
-    try:
-        if written:
-            health_of(written)
-    except ValueError as error:
-        section.error(f"`HEALTHCHECK`: {error}", key="HEALTHCHECK")
     return written

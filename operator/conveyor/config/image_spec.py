@@ -161,10 +161,10 @@ def _own(config: Section, spec: ImageSpec) -> ImageSpec:
         env=_env(config),
         expose=_expose(config),
         healthcheck=_health(config),
-        stop_signal=_signal(config),
+        stop_signal=config.checked_text("stopSignal", check_signal),
         user=config.text("user"),
         volumes=_checked(config, "volumes", _absolute),
-        working_dir=_working_dir(config),
+        working_dir=config.checked_text("workingDir", _absolute),
         remove_volumes=config.scalars("removeVolumes"),
         remove_env=_patterns(config, "removeEnv"),
         clear=frozenset(what for key, what in _CLEAR.items() if config.flag(key)),
@@ -238,26 +238,6 @@ def _expose(config: Section) -> tuple[str, ...]:
     for problem in port_problems(words):
         config.error(f"`expose`: {problem}", key="expose")
     return words
-
-
-def _signal(config: Section) -> str:
-    signal = config.text("stopSignal")
-    try:
-        if signal:
-            check_signal(signal)
-    except ValueError as error:
-        config.error(f"`stopSignal`: {error}", key="stopSignal")
-    return signal
-
-
-def _working_dir(config: Section) -> str:
-    path = config.text("workingDir")
-    try:
-        if path:
-            _absolute(path)
-    except ValueError as error:
-        config.error(f"`workingDir`: {error}", key="workingDir")
-    return path
 
 
 def _health(config: Section) -> HealthSpec | None:

@@ -4,7 +4,7 @@ In: a `Mapping` node. Out: Python values in the way werf's field types read them
 The reading functions return the empty value for what is absent or wrong; what was wrong is in the report.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from conveyor.config.near import near
@@ -113,6 +113,16 @@ class Section:
             return entry.value.text
         self._wrong(key, entry.value, "a single text")
         return ""
+
+    def checked_text(self, key: str, check: Callable[[str], object]) -> str:
+        """Return the text of a key, "" when unset; a ValueError of `check` is a mistake of that key."""
+        written = self.text(key)
+        try:
+            if written:
+                check(written)
+        except ValueError as error:
+            self.error(f"`{key}`: {error}", key=key)
+        return written
 
     def flag(self, key: str) -> bool | None:
         """Read a boolean; None when absent or null."""

@@ -14,8 +14,6 @@ from conveyor.api.names import Reason
 from conveyor.jobs.model import Failure, JobPhase, ObservedJob, StageResult
 from conveyor.jobs.result import parse_result, result_digest
 
-__all__ = ["observe", "parse_result", "result_blob"]
-
 Json = Mapping[str, Any]
 
 _PULL_REASONS: Final = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")

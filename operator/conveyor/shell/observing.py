@@ -9,7 +9,8 @@ from conveyor.adapters.cluster import CORE, JOBS, Cluster
 from conveyor.api import names
 from conveyor.jobs.manifest import labels_selector
 from conveyor.jobs.model import ObservedJob, StageResult
-from conveyor.jobs.observe import awaits_volumes, observe, parse_result, result_blob
+from conveyor.jobs.observe import awaits_volumes, observe, result_blob
+from conveyor.jobs.result import parse_result
 from conveyor.shell.reports import Reports
 from conveyor.shell.session import Session
 

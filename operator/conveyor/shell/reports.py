@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from conveyor.adapters.cache import LruCache
 from conveyor.jobs.model import RunResult, StageResult
-from conveyor.jobs.observe import parse_result
+from conveyor.jobs.result import parse_result
 
 JobKey = tuple[str, str]
 """(namespace, Job name)"""

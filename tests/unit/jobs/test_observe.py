@@ -25,7 +25,8 @@ from tests.unit.jobs.values import (
 from conveyor.api.names import Reason
 from conveyor.jobs.decide import decide
 from conveyor.jobs.model import JobPhase, StageResult
-from conveyor.jobs.observe import awaits_volumes, observe, parse_result, result_blob
+from conveyor.jobs.observe import awaits_volumes, observe, result_blob
+from conveyor.jobs.result import parse_result
 
 T0, T1, T2 = "2024-05-06T12:00:00Z", "2024-05-06T12:00:02Z", "2024-05-06T12:01:00Z"
 
