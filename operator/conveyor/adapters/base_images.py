@@ -42,9 +42,10 @@ class BaseImages:
         stored = await self._images.read(ref, manifest)
         repo, known = self._images.repo, self._images.cache.images
         key = (repo.name, manifest.digest)
-        if known.get(key) is None:
-            await self._copy(ref, manifest)
-            known[key] = stored
+        async with self._images.cache.making.of(key):
+            if known.get(key) is None:
+                await self._copy(ref, manifest)
+                known[key] = stored
         return parent_of(stored)
 
     async def _copy(self, ref: ImageRef, manifest: Manifest) -> None:
@@ -53,7 +54,7 @@ class BaseImages:
         if await registry.head_manifest(target) is None:
             for blob in (manifest.config, *manifest.layers):
                 await registry.copy_blob(ref, blob, repo)
-            await registry.put_manifest(target, manifest)
+            await self._images.put_manifest(target, manifest)
 
     async def _resolve(
         self, reference: str, platform: str, digest: str = ""

@@ -1,10 +1,12 @@
-"""A bounded memory of immutable things.
+"""A bounded memory of immutable things, and one maker at a time for each of them.
 
 In: keys and values. Out: the value, or None. The least recently used entry goes first.
 """
 
+import asyncio
 from collections import OrderedDict
 from typing import Generic, TypeVar
+from weakref import WeakValueDictionary
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -33,3 +35,14 @@ class LruCache(Generic[K, V]):
         self._entries.move_to_end(key)
         while len(self._entries) > self._size:
             self._entries.popitem(last=False)
+
+
+class KeyedLocks(Generic[K]):
+    """Locks by key, for what only one task of the process should make at a time."""
+
+    def __init__(self) -> None:
+        self._locks: WeakValueDictionary[K, asyncio.Lock] = WeakValueDictionary()
+
+    def of(self, key: K) -> asyncio.Lock:
+        """Return the lock of a key; it lives as long as somebody holds it or waits for it."""
+        return self._locks.setdefault(key, asyncio.Lock())

@@ -5,6 +5,7 @@ anything that would run. Source: `conveyor.plan.image_config.execution_config`.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,17 +60,21 @@ class ExecutionImages:
         """
         images, tools = self._images, [self._tools, *((self._ansible_layer(),) if ansible else ())]
         key = (images.repo.name, parent.manifest_digest, *(layer.digest for layer in tools))
-        known = images.cache.execution.get(key)
-        if known is None:
-            for layer in tools:
-                await self._ensure(layer)
-            config = execution_config(parent.config, *(layer.diff_id for layer in tools))
-            layers = [layer.descriptor for layer in tools]
-            layers += [descriptor_of(layer) for layer in parent.layers]
-            manifest = await images.put(config, layers, images.repo)
-            known = str(images.repo.with_digest(manifest.digest))
-            images.cache.execution[key] = known
+        async with images.cache.making.of(key):
+            known = images.cache.execution.get(key)
+            if known is None:
+                known = await self._make(parent, tools)
+                images.cache.execution[key] = known
         return known
+
+    async def _make(self, parent: ParentImage, tools: Sequence[ToolsLayer]) -> str:
+        for layer in tools:
+            await self._ensure(layer)
+        config = execution_config(parent.config, *(layer.diff_id for layer in tools))
+        layers = [layer.descriptor for layer in tools]
+        layers += [descriptor_of(layer) for layer in parent.layers]
+        manifest = await self._images.put(config, layers, self._images.repo)
+        return str(self._images.repo.with_digest(manifest.digest))
 
     def _ansible_layer(self) -> ToolsLayer:
         if self._ansible is None:
@@ -78,6 +83,7 @@ class ExecutionImages:
 
     async def _ensure(self, tools: ToolsLayer) -> None:
         key = (self._images.repo.name, tools.digest)
-        if key not in self._images.cache.tools:
-            await self._images.registry.upload_file(self._images.repo, tools.path)
-            self._images.cache.tools.add(key)
+        async with self._images.cache.making.of(key):
+            if key not in self._images.cache.tools:
+                await self._images.registry.upload_file(self._images.repo, tools.path)
+                self._images.cache.tools.add(key)

@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 from tempfile import mkdtemp
 
+from conveyor.adapters.cache import KeyedLocks
 from conveyor.adapters.git_access import NETWORK_SECONDS, READY_FILE
 from conveyor.adapters.git_credentials import (
     SCHEMES,
@@ -53,7 +54,7 @@ class GitClones:
         self._max_bytes = max_bytes
         self._protocols = protocols
         self._open: dict[str, GitRepo] = {}
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._locks: KeyedLocks[str] = KeyedLocks()
 
     async def open(self, url: str, credentials: GitCredentials | None = None) -> GitRepo:
         """Return the repository, cloned if need be; what is at hand is not refreshed.
@@ -64,7 +65,7 @@ class GitClones:
         """
         check_url(url, self._protocols)
         key = self._key(url, credentials)
-        async with self._locks.setdefault(key, asyncio.Lock()):
+        async with self._locks.of(key):
             path = self._directory / key
             if not (path / READY_FILE).exists():
                 self._open.pop(key, None)
@@ -113,8 +114,7 @@ class GitClones:
         for count, path in enumerate(clones, 1):
             size += _pack_bytes(path)
             over = count > self._max_clones or size > self._max_bytes
-            lock = self._locks.get(path.name)
-            if over and path.name != newest and not (lock and lock.locked()):
+            if over and path.name != newest and not self._locks.of(path.name).locked():
                 self._open.pop(path.name, None)
                 shutil.rmtree(path, ignore_errors=True)
 

@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
-from weakref import WeakValueDictionary
 
 import aiohttp
 
+from conveyor.adapters.cache import KeyedLocks
 from conveyor.adapters.cluster import LEASES, ApiError, Cluster
 from conveyor.api.errors import NotYet
 from conveyor.api.names import LABEL_MANAGED_BY, MANAGED_BY, Reason
@@ -53,7 +53,7 @@ class LockManager:
         self._identity = identity
         # Inside the process the Lease can't tell two holders apart: they have one identity. That identity survives a
         # crash of the container, so what a killed process held is free again at once.
-        self._local: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._local: KeyedLocks[str] = KeyedLocks()
 
     @asynccontextmanager
     async def lock(self, name: str) -> AsyncIterator[Callable[[], bool]]:
@@ -62,7 +62,7 @@ class LockManager:
         Raises:
             NotYet: Somebody else holds it for longer than a minute.
         """
-        async with self._local.setdefault(name, asyncio.Lock()):
+        async with self._local.of(name):
             clock = asyncio.get_running_loop().time
             lock = await self._acquire(name, clock)
             renewal = asyncio.create_task(self._renew(name, lock, clock))

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from conveyor.adapters.cache import LruCache
+from conveyor.adapters.cache import KeyedLocks, LruCache
 from conveyor.adapters.oci import (
     DOCKER_LAYER_GZIP,
     OCI_CONFIG,
@@ -25,6 +25,8 @@ from conveyor.adapters.registry_errors import NotFoundError, RegistryError
 from conveyor.jobs.model import LayerRef, ParentImage
 
 Config = Mapping[str, Any]
+
+_UNKNOWN_FOR_A_MOMENT: Final = (0.1, 0.4, 1.6, 6.4)  # pauses in seconds
 
 SCRATCH: Final[Config] = {
     "architecture": "amd64",
@@ -50,6 +52,7 @@ class ImageCache:
         self.tags: LruCache[tuple[str, str], str] = LruCache(size)
         self.execution: LruCache[tuple[str, ...], str] = LruCache(size)
         self.tools: set[tuple[str, str]] = set()
+        self.making: KeyedLocks[tuple[str, ...]] = KeyedLocks()
 
 
 class RepositoryImages:
@@ -111,7 +114,7 @@ class RepositoryImages:
         data = canonical(config)
         blob = await self.registry.upload_blob(self.repo, data, OCI_CONFIG)
         manifest = new_manifest(blob, [_as_oci(layer) for layer in layers])
-        await self._put_manifest(ref, manifest)
+        await self.put_manifest(ref, manifest)
         return manifest
 
     async def _get(self, ref: ImageRef) -> Stored:
@@ -120,9 +123,12 @@ class RepositoryImages:
             raise NotFoundError(f"{ref} is an index, not an image")
         return await self.read(self.repo, manifest)
 
-    async def _put_manifest(self, ref: ImageRef, manifest: Manifest) -> None:
-        """Push a manifest; blobs that others push at the same time may be unknown for a moment."""
-        for pause in (0.1, 0.4, 1.6):
+    async def put_manifest(self, ref: ImageRef, manifest: Manifest) -> None:
+        """Push a manifest of blobs that are there.
+
+        A registry that is being sent one of the blobs by somebody else may know it only a moment later.
+        """
+        for pause in _UNKNOWN_FOR_A_MOMENT:
             try:
                 await self.registry.put_manifest(ref, manifest)
             except RegistryError as error:

@@ -8,6 +8,7 @@ an operator that starts in the middle of a build goes on with the commits that t
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
+from conveyor.adapters.cache import KeyedLocks
 from conveyor.adapters.git_credentials import check_url
 from conveyor.adapters.git_repo import GitRepo
 from conveyor.api.errors import NotYet, UserError
@@ -32,7 +33,7 @@ class Remotes:
         self._build = build
         self._open_git = open_git
         self._open: dict[str, GitRepo] = {}
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._locks: KeyedLocks[str] = KeyedLocks()
 
     async def open(self, url: str) -> GitRepo:
         """Return the repository.
@@ -40,7 +41,7 @@ class Remotes:
         Raises:
             UserError, NotYet: As `GitClones.open` does, or the Secret cannot be read.
         """
-        async with self._locks.setdefault(url, asyncio.Lock()):
+        async with self._locks.of(url):
             if url not in self._open:
                 self._open[url] = await self._open_git(url, self._build.spec.git_secret(url))
             return self._open[url]

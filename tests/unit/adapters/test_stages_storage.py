@@ -2,6 +2,7 @@
 
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, union-attr, arg-type, var-annotated"
 
+import asyncio
 import hashlib
 import json
 import sys
@@ -30,7 +31,7 @@ from conveyor.adapters.oci_ref import ImageRef  # noqa: E402
 from conveyor.adapters.registry import RegistryClient  # noqa: E402
 from conveyor.adapters.registry_auth import Credentials  # noqa: E402
 from conveyor.adapters.registry_endpoints import RegistryOptions  # noqa: E402
-from conveyor.adapters.registry_errors import NotFoundError  # noqa: E402
+from conveyor.adapters.registry_errors import NotFoundError, RegistryError  # noqa: E402
 from conveyor.adapters.repository_images import ImageCache, canonical, labels_of  # noqa: E402
 from conveyor.adapters.stages_storage import StagesStorage  # noqa: E402
 from conveyor.api.errors import UserError  # noqa: E402
@@ -79,6 +80,30 @@ def write_layer(folder, name):
 @pytest.fixture
 def storage(client, repo, tools):
     return StagesStorage(client, repo.name, tools, ImageCache())
+
+
+async def push_base(client, registry):  # noqa: F811
+    """A base image in a repository of another name."""
+    base = ImageRef.parse(f"{registry.host}/library/raced:12")
+    await push_image(client, base, (b"one", b"two"))
+    return base
+
+
+class CountingClient(RegistryClient):
+    """Counts manifests, and says of the first ones what a registry says that is being sent a blob by two at once."""
+
+    def __init__(self, options, refusals=0):
+        super().__init__(Credentials(), options)
+        self.refusals, self.manifests, self.armed = refusals, 0, False
+
+    async def put_manifest(self, ref, manifest):
+        self.manifests += 1
+        if self.armed and self.refusals:
+            self.refusals -= 1
+            raise RegistryError(
+                "DIGEST_INVALID: …; MANIFEST_BLOB_UNKNOWN: blob unknown to registry"
+            )
+        return await super().put_manifest(ref, manifest)
 
 
 async def push_layer(client, repo, content):
@@ -280,6 +305,35 @@ async def test_adopting_again_copies_nothing(storage, client, repo, registry):  
     assert before >= 3, "blobs and manifest were written"
     assert await storage.base_images.adopt(str(base), "linux/amd64") == first
     assert registry.log.read_text().count('"http.request.method":"P') == before
+
+
+async def test_a_base_that_two_builds_want_at_once_is_brought_once(registry, repo, tools):  # noqa: F811
+    cache, options = ImageCache(), RegistryOptions(insecure=frozenset({registry.host}))
+    async with RegistryClient(Credentials(), options) as one, CountingClient(options) as other:
+        base = await push_base(one, registry)
+        storages = [StagesStorage(client, repo.name, tools, cache) for client in (one, other)]
+        first, *same = await asyncio.gather(
+            *(storage.base_images.adopt(str(base), "linux/amd64") for storage in storages * 4)
+        )
+        executions = {await s.execution_images.publish(first) for s in storages}
+    assert all(parent == first for parent in same)
+    assert len(executions) == 1
+    assert other.manifests == 0
+
+
+async def test_a_blob_that_the_registry_knows_a_moment_later(registry, repo, tools, monkeypatch):  # noqa: F811
+    monkeypatch.setattr("conveyor.adapters.repository_images._UNKNOWN_FOR_A_MOMENT", (0.0, 0.0))
+    options = RegistryOptions(insecure=frozenset({registry.host}))
+    async with CountingClient(options, refusals=2) as client:
+        base = await push_base(client, registry)
+        storage = StagesStorage(client, repo.name, tools, ImageCache())
+        client.armed = True
+        parent = await storage.base_images.adopt(str(base), "linux/amd64")
+        assert await client.head_manifest(repo.with_digest(parent.manifest_digest))
+        client.refusals = 3
+        other = StagesStorage(client, f"{repo.name}/other", tools, ImageCache())
+        with pytest.raises(RegistryError, match="BLOB_UNKNOWN"):
+            await other.base_images.adopt(str(base), "linux/amd64")
 
 
 async def test_a_base_that_moved_is_adopted_anew(storage, client, repo, registry):  # noqa: F811
