@@ -1,7 +1,7 @@
 """Names, labels and records: the conformance cases of werf-semantics §5, by number.
 
-Case 4 (`werf export` strips the labels) has no counterpart: Conveyor exports nothing. Case 1 in a real registry, labels of case 3
-included, is tests/cluster/test_stapel.py.
+Case 4 in the cluster is tests/cluster/test_repositories.py. Case 1 in a real registry, labels of case 3 included, is
+tests/cluster/test_stapel.py.
 """
 
 from datetime import UTC, datetime
@@ -12,6 +12,7 @@ from planning import World, digests
 
 from conveyor.adapters.repository_images import ImageCache
 from conveyor.adapters.stages_storage import StagesStorage
+from conveyor.jobs.image_exports import exported_config
 from conveyor.plan.answers import StageDigest, StageID
 
 DIGEST = "3dbd6d44689162ca0ebbdef149f0c467c9ba147c6e9a7759164efc0a"
@@ -60,6 +61,18 @@ def test_case_3_mounts_are_labels_of_from_and_of_all_that_follow():
     world.build()
     label = "werf-mount-type-custom-dir---var--cache--yarn"
     assert [one.labels[label] for one in world.stored.values()] == ["/yarn"] * 3
+
+
+def test_case_4_an_export_has_the_labels_of_the_user_alone():
+    labels = {"werf": "p", "werf-version": "2", "werf.io/parent-stage-id": "x", "team": "web"}
+    config = {"os": "linux", "config": {"Labels": labels, "Env": ["A=b"]}}
+    assert exported_config(config) == {
+        "os": "linux",
+        "config": {"Env": ["A=b"], "Labels": {"team": "web"}},
+    }
+    only = {"config": {"Labels": {"werf": "p"}, "User": "1"}}
+    assert exported_config(only) == {"config": {"User": "1"}}
+    assert exported_config({"os": "linux"}) == {"os": "linux"}
 
 
 def test_case_5_the_name_of_the_repository_changes_no_digest():

@@ -1,7 +1,8 @@
 """Selection: the conformance cases of werf-semantics §6, by number, on histories that are really made.
 
-Not here: case 4 (rejected) is pitfall 11 in test_cases_16.py; cases 5 (secondary repositories) and 6 (`--require-
-built-images`) have no counterpart. Two branches in the cluster, at the same time: tests/cluster/test_branches.py.
+Not here: case 4 (rejected) is pitfall 11 in test_cases_16.py; case 5 (secondary repositories) is
+tests/unit/adapters/test_secondary_repos.py and, in the cluster, tests/cluster/test_repositories.py. Two branches in the
+cluster, at the same time: tests/cluster/test_branches.py.
 """
 
 import pytest
@@ -10,6 +11,7 @@ from planning import META, History, World, names, stage, states
 from conveyor.api.errors import UserError
 from conveyor.plan import labels
 from conveyor.plan.answers import StageDesc, StageID
+from conveyor.plan.buildable import check_built
 
 WERF = META + "image: a\nfrom: alpine:3.18\ngit: [{add: /src, to: /app}]\n"
 
@@ -95,6 +97,14 @@ async def test_patches_of_two_branches_have_one_digest_and_are_two_stages(tmp_pa
     assert (one.digest, one.state, two.state) == (two.digest, "ToBuild", "ToBuild")
     follows = await history.plan(3)
     assert names(follows) == ["from", "gitArchive", "gitLatestPatch"]
+
+
+def test_case_6_stages_are_required():
+    world = World("image: a\nfrom: alpine:3.18\nshell: {install: [make], setup: [make]}\n")
+    with pytest.raises(UserError, match=r"stages required(.|\n)*image 'a': from, install, setup"):
+        check_built(world.plan())
+    world.build()
+    check_built(world.plan())
 
 
 def test_case_7_one_older_than_its_parent_is_ignored():

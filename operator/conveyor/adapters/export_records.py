@@ -2,7 +2,7 @@
 
 In: the key of an export, its result. Out: `Bundle`, `ImportRecord`. A record is an image of the repository, tagged with
 the key (werf-compatible: `import-metadata-…`), whose only layer holds the files. It may be replaced, so it is never
-remembered.
+remembered. One that only a secondary repository has is copied.
 """
 
 from collections.abc import Mapping
@@ -15,6 +15,7 @@ from conveyor.adapters.repository_images import (
     diff_ids_of,
     labels_of,
 )
+from conveyor.adapters.secondary_repos import SecondaryRepos
 from conveyor.jobs.model import Bundle, ExportResult, LayerRef
 from conveyor.plan.answers import ImportRecord
 
@@ -22,8 +23,9 @@ from conveyor.plan.answers import ImportRecord
 class ExportRecords:
     """The records of one repository."""
 
-    def __init__(self, images: RepositoryImages) -> None:
+    def __init__(self, images: RepositoryImages, secondaries: SecondaryRepos) -> None:
         self._images = images
+        self._secondaries = secondaries
 
     async def write(
         self, key: str, result: ExportResult, labels: Mapping[str, str], created: str
@@ -40,7 +42,7 @@ class ExportRecords:
     async def bundle(self, key: str) -> Bundle | None:
         """The recorded files of an export; None when nobody exported them (or werf did, without files)."""
         try:
-            stored = await self._images.tagged(key, fresh=True)
+            stored = await self._secondaries.record(key)
         except NotFoundError:
             return None
         diff_ids = diff_ids_of(stored.config)
@@ -60,7 +62,7 @@ class ExportRecords:
     async def import_record(self, source_id: str) -> ImportRecord | None:
         """What is known of an import's files. An empty checksum is no answer (werf: pitfall 20)."""
         try:
-            stored = await self._images.tagged(f"import-metadata-{source_id}", fresh=True)
+            stored = await self._secondaries.record(f"import-metadata-{source_id}")
         except NotFoundError:
             return None
         labels = labels_of(stored.config)

@@ -30,6 +30,10 @@ _BROKEN = re.compile(
 _USER_INFO = re.compile(r"//[^/\s]*@")
 
 
+class GitMissing(Exception):  # noqa: N818 - named after what happened
+    """There is no git program."""
+
+
 class GitFailed(Exception):  # noqa: N818 - named after what happened
     """A git command ended with an error that is not a user's.
 

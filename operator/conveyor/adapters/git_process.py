@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from conveyor.adapters.git_errors import GitFailed
+from conveyor.adapters.git_errors import GitFailed, GitMissing
 
 DEFAULT_PROTOCOLS = "http:https:ssh"
 MAX_OUTPUT = 512 * 1024 * 1024
@@ -114,15 +114,18 @@ class GitProcess:
         options = [option for setting in _CONFIG for option in ("-c", setting)]
         if self.git_dir is not None:
             options.append(f"--git-dir={self.git_dir}")
-        return await asyncio.create_subprocess_exec(
-            *("git", *options, *args),
-            stdin=stdin or asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=self._environment(),
-            cwd="/",
-            start_new_session=True,
-        )
+        try:
+            return await asyncio.create_subprocess_exec(
+                *("git", *options, *args),
+                stdin=stdin or asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                env=self._environment(),
+                cwd="/",
+                start_new_session=True,
+            )
+        except FileNotFoundError:
+            raise GitMissing("git is not installed, or not in PATH") from None
 
     def _environment(self) -> dict[str, str]:
         passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}

@@ -117,6 +117,22 @@ class RepositoryImages:
         await self.put_manifest(ref, manifest)
         return manifest
 
+    async def take(self, source: "RepositoryImages", tag: str) -> Stored:
+        """Copy what another repository has under a tag, byte for byte, under the same tag.
+
+        Raises:
+            NotFoundError: It is not there.
+        """
+        stored = await source.tagged(tag, fresh=True)
+        manifest = stored.manifest
+        async with self.cache.making.of((self.repo.name, manifest.digest)):
+            for blob in (manifest.config, *manifest.layers):
+                await self.registry.copy_blob(source.repo, blob, self.repo)
+            await self.put_manifest(self.repo.with_tag(tag), manifest)
+        self.cache.images[self.repo.name, manifest.digest] = stored
+        self.cache.tags[self.repo.name, tag] = manifest.digest
+        return stored
+
     async def _get(self, ref: ImageRef) -> Stored:
         manifest = await self.registry.get_manifest(ref)
         if not isinstance(manifest, Manifest):

@@ -6,13 +6,12 @@ remembered. What else lies in the repository has modules of its own: `base_image
 """
 
 import json
-import re
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
 
 from conveyor.adapters.base_images import BaseImages
 from conveyor.adapters.execution_images import ExecutionImages, ToolsLayer
 from conveyor.adapters.export_records import ExportRecords
+from conveyor.adapters.image_exports import ImageExports
 from conveyor.adapters.oci import Descriptor
 from conveyor.adapters.oci_ref import ImageRef, OciFormatError
 from conveyor.adapters.registry import RegistryClient
@@ -30,11 +29,11 @@ from conveyor.adapters.repository_images import (
     labels_of,
     parent_of,
 )
+from conveyor.adapters.secondary_repos import SecondaryRepos
+from conveyor.adapters.stage_tags import stage_tags
 from conveyor.jobs.model import LayerRef, ParentImage
 from conveyor.plan.answers import StageDesc, StageDigest, StageID
 from conveyor.plan.image_config import entrypoint
-
-_STAGE_TAG: Final = re.compile(r"([0-9a-f]{56})-([0-9]{13})(-rejected)?")
 
 
 class StagesStorage:
@@ -48,39 +47,36 @@ class StagesStorage:
         cache: ImageCache,
         *,
         ansible: ToolsLayer | None = None,
+        secondary_repos: Sequence[str] = (),
     ) -> None:
         self._registry = registry
         self._repo = ImageRef.parse(repo)
         self._images = RepositoryImages(registry, self._repo, cache)
         self.base_images = BaseImages(self._images)
         self.execution_images = ExecutionImages(self._images, tools, ansible)
-        self.records = ExportRecords(self._images)
+        self._secondaries = SecondaryRepos(self._images, secondary_repos)
+        self.records = ExportRecords(self._images, self._secondaries)
+        self.image_exports = ImageExports(self._images)
 
     async def stages(self) -> dict[StageDigest, tuple[int, ...]]:
-        """All usable stages: timestamps (ms) by digest, oldest first. Asks the registry each time."""
-        found: dict[str, set[int]] = {}
-        rejected: set[tuple[str, int]] = set()
-        for tag in await self._registry.list_tags(self._repo):
-            match = _STAGE_TAG.fullmatch(tag)
-            if match is None:
-                continue
-            digest, timestamp = match[1], int(match[2])
-            if match[3]:
-                rejected.add((digest, timestamp))
-            else:
-                found.setdefault(digest, set()).add(timestamp)
-        return {
-            StageDigest(digest): tuple(sorted(t for t in times if (digest, t) not in rejected))
-            for digest, times in found.items()
-        }
+        """All usable stages: timestamps (ms) by digest, oldest first, then those that only secondary repositories have.
+
+        Asks the registry each time.
+        """
+        own = stage_tags(await self._registry.list_tags(self._repo))
+        return await self._secondaries.added_to(own)
 
     async def stage(self, stage_id: StageID) -> StageDesc | None:
         """What is stored under a stage id; None when it vanished or cannot be read as an image."""
         try:
-            stored = await self._images.tagged(str(stage_id))
+            stored = await self._secondaries.home(stage_id).tagged(str(stage_id))
         except (NotFoundError, OciFormatError, UnexpectedReplyError, DigestMismatchError):
             return None
         return _desc(stage_id, stored)
+
+    async def bring(self, stage_ids: Iterable[StageID]) -> Mapping[str, str]:
+        """Copy stages of the last list that only a secondary repository has; returns ids and where they came from."""
+        return await self._secondaries.bring(stage_ids)
 
     async def parent(self, manifest_digest: str, stage_id: str = "") -> ParentImage:
         """An image of this repository by digest ("" is scratch)."""

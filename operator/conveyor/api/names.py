@@ -113,6 +113,10 @@ class Reason(StrEnum):
         "A Dockerfile is wrong; the message names file and line.",
     )
     NOT_SUPPORTED = "NotSupported", "The configuration asks for something Conveyor does not do."
+    STAGES_REQUIRED = (
+        "StagesRequired",
+        "spec.requireBuilt is true, and the stages that the message names are not stored.",
+    )
     MOUNT_NOT_ALLOWED = (
         "MountNotAllowed",
         "A fromPath of werf.yaml has no volume in this cluster: see mounts.fromPaths of the chart.",
@@ -163,6 +167,14 @@ class Reason(StrEnum):
     STAGE_DISCARDED = (
         "StageDiscarded",
         "Event: somebody else published the same stage first; theirs is used, ours thrown away.",
+    )
+    STAGE_COPIED = (
+        "StageCopied",
+        "Event: stages were found in one of spec.secondaryRepos and copied into spec.repo.",
+    )
+    IMAGE_EXPORTED = (
+        "ImageExported",
+        "Event: an image stands under a reference of spec.imageExports; the message has its digest.",
     )
     LABELS_KEPT = (
         "LabelsKept",

@@ -30,6 +30,9 @@ REPO_PATTERN = (
     r"(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)+$"
 )
 
+REFERENCE_PATTERN = f"{REPO_PATTERN.removesuffix('$')}:[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}}$"
+
+Repo = Annotated[str, Field(pattern=REPO_PATTERN, max_length=255)]
 Duration = Annotated[str, Field(pattern=DURATION_PATTERN, max_length=32)]
 
 
@@ -52,6 +55,15 @@ class CABundle(Model):
 
     config_map_ref: ConfigMapKeyRef
     """ConfigMap in this namespace with PEM certificates."""
+
+
+class ImageExport(Model):
+    """An image of the build under a reference of the user's own."""
+
+    image: str = Field(max_length=255)
+    """Name of the image in werf.yaml; empty for the one without a name."""
+    reference: str = Field(pattern=REFERENCE_PATTERN, max_length=384)
+    """HOST[:PORT]/PATH:TAG. The image there has no labels that begin with werf (werf export)."""
 
 
 class Compatibility(Model):
@@ -106,6 +118,16 @@ class ImageBuildSpec(Model):
             ),
         ),
         Rule(
+            message="imageExports must not name a reference twice",
+            holds=lambda spec: (
+                len({it.reference for it in spec.image_exports}) == len(spec.image_exports)
+            ),
+        ),
+        Rule(
+            message="secondaryRepos must not name a repository twice",
+            holds=lambda spec: len(set(spec.secondary_repos)) == len(spec.secondary_repos),
+        ),
+        Rule(
             message="env must not name a variable twice",
             holds=lambda spec: len(spec.env_map()) == len(spec.env),
         ),
@@ -130,8 +152,23 @@ class ImageBuildSpec(Model):
         default=(), max_length=MAX_IMAGES, json_schema_extra={"x-kubernetes-list-type": "set"}
     )
     """Names or patterns (`web-*`, `!web-debug`, `~`) of the images to build, with what they need. Empty: all."""
-    repo: str = Field(pattern=REPO_PATTERN, max_length=255)
+    repo: Repo
     """Repository of stages and images: HOST[:PORT]/PATH, without tag."""
+    secondary_repos: tuple[Repo, ...] = Field(
+        default=(), max_length=8, json_schema_extra={"x-kubernetes-list-type": "set"}
+    )
+    """Repositories that are only read: a stage that `repo` does not have is copied from the first that has it."""
+    require_built: bool = False
+    """Build nothing: fail with StagesRequired unless every stage is stored (werf --require-built-images)."""
+    image_exports: tuple[ImageExport, ...] = Field(
+        default=(),
+        max_length=256,
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["reference"],
+        },
+    )
+    """Images to write under references of your own before the build is Ready."""
     push_secret_ref: LocalRef | None = None
     """Secret of type kubernetes.io/dockerconfigjson for reading and writing `repo`."""
     pull_secret_refs: tuple[LocalRef, ...] = Field(default=(), max_length=16)

@@ -22,7 +22,7 @@ from conveyor.api.pod_template import (
 )
 from conveyor.api.refs import ConfigMapKeyRef, LocalRef
 from conveyor.api.source import GitSource, Source
-from conveyor.api.spec import CABundle, EnvVar, Execution, ImageBuildSpec
+from conveyor.api.spec import CABundle, EnvVar, Execution, ImageBuildSpec, ImageExport
 from conveyor.api.status import (
     Condition,
     ConditionStatus,
@@ -53,6 +53,7 @@ __all__ = [
     "ImageBuild",
     "ImageBuildSpec",
     "ImageBuildStatus",
+    "ImageExport",
     "ImageState",
     "ImageStatus",
     "ImagesSet",

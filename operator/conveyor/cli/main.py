@@ -10,6 +10,7 @@ import traceback
 import click
 
 from conveyor import __version__
+from conveyor.adapters.git_errors import GitMissing
 from conveyor.api.errors import NotYet, UserError
 from conveyor.cli.plan import plan_command
 from conveyor.cli.render import render_command
@@ -87,8 +88,9 @@ def _unexpected(error: Exception, *, debug: bool) -> int:
     if debug:
         traceback.print_exception(error)
         return 1
-    if isinstance(error, NotYet):
-        click.echo(f"Error: {_printable(error)}; try again", err=True)
+    if isinstance(error, NotYet | GitMissing):
+        more = "; try again" if isinstance(error, NotYet) else ""
+        click.echo(f"Error: {_printable(error)}{more}", err=True)
         return 1
     what = " ".join(f"{type(error).__name__}: {_printable(error)}".split())
     click.echo(f"Error: {what[:500]} (unexpected; --debug shows the traceback)", err=True)

@@ -24,6 +24,7 @@ from conveyor.cli.questions import open_questions
 from conveyor.cli.storage_file import Storage, read_storage, write_storage
 from conveyor.config.meta import is_platform
 from conveyor.plan.assume import assume_built
+from conveyor.plan.buildable import check_built
 from conveyor.plan.explain import StageChange, explain
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -66,6 +67,7 @@ class _Asked:
     stages: Path | None
     assume: Path | None
     explain: str
+    require_built: bool
     as_json: bool
 
 
@@ -123,6 +125,12 @@ class _Asked:
     help="Local clone of a remote repository that git mappings name; repeatable. "
     "Without one, git fetches it.",
 )
+@click.option(
+    "--require-built-images",
+    "require_built",
+    is_flag=True,
+    help="Fail, with exit code 2, unless every stage is stored.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (docs/cli.md).")
 @debug_option
 def plan_command(**given: Any) -> None:
@@ -141,6 +149,7 @@ def plan_command(**given: Any) -> None:
         stages=given["stages"],
         assume=given["assume"],
         explain=given["explain"],
+        require_built=given["require_built"],
         as_json=given["as_json"],
     )
     storage = read_storage(asked.stages) if asked.stages else Storage()
@@ -151,6 +160,8 @@ def plan_command(**given: Any) -> None:
         built, last = asyncio.run(_carried_out(asked, storage, planned))
         _write(asked.assume, built, last)
     _print(asked, planned, changes)
+    if asked.require_built:
+        check_built(planned.plan)
 
 
 def _platforms(given: Sequence[str]) -> tuple[str, ...]:

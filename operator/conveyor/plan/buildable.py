@@ -1,4 +1,4 @@
-"""What can be planned but not built by this version.
+"""What can be planned but not built: by this version, or because nothing is to be built at all.
 
 In: a `BuildPlan`. Out: nothing, or the error that names every such place. Planning alone goes further: a stage that werf has
 stored serves whoever built it, and `conveyor plan` tells digests of everything.
@@ -25,3 +25,27 @@ def check_buildable(plan: BuildPlan) -> None:
     ]
     if problems:
         raise UserError(Reason.NOT_SUPPORTED, "\n".join([*dict.fromkeys(problems)][:MAX_SHOWN]))
+
+
+def check_built(plan: BuildPlan) -> None:
+    """Refuse a plan of which some stage is not stored (werf: --require-built-images).
+
+    Raises:
+        UserError: StagesRequired, one line for every image that is not complete.
+    """
+    problems = [
+        f"image {image.name!r}: {', '.join(missing)}"
+        for image in plan.images
+        if (
+            missing := [
+                stage.name for stage in image.stages if stage.state is not StageState.CACHED
+            ]
+        )
+    ]
+    if problems:
+        more = f"\nand {len(problems) - MAX_SHOWN} more images" * (len(problems) > MAX_SHOWN)
+        text = "\n".join(problems[:MAX_SHOWN])
+        raise UserError(
+            Reason.STAGES_REQUIRED,
+            f"stages required that are not stored, and nothing is to be built:\n{text}{more}",
+        )

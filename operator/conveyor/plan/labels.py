@@ -90,6 +90,11 @@ def merged(inherited: Mapping[str, str], added: Mapping[str, str]) -> dict[str, 
     return result
 
 
+def without_own(labels: Mapping[str, str]) -> dict[str, str]:
+    """Return the labels that mean something outside of a stages repository."""
+    return {name: value for name, value in labels.items() if not name.startswith(WERF)}
+
+
 def commit_of(labels: Mapping[str, str], paramshash: str) -> str:
     """Return the commit that a stage carries for a mapping, "" when it does not say."""
     return labels.get(commit_label(paramshash), "")

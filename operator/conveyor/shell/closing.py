@@ -1,6 +1,6 @@
 """The end of a build: what is told and tidied up, once.
 
-In: the last step of a look whose build is over. Out: Events, no Job that still waits, Jobs that expire.
+In: the last step of a look whose build is over. Out: exported images, Events, no Job that still waits, Jobs that expire.
 """
 
 from conveyor.api.names import Reason
@@ -16,6 +16,12 @@ async def close(dispatcher: Dispatcher, look: Look, step: Step) -> None:
     await _stop_waiting(dispatcher, look, step)
     await _let_jobs_expire(dispatcher, look, step)
     await _tell_failures(dispatcher, look, step)
+
+
+async def export_images(dispatcher: Dispatcher, look: Look, step: Step) -> None:
+    """Before the build is called Ready: whoever waits for that finds the images under their references."""
+    if all(image.ready for image in step.plan.images):
+        await dispatcher.export_images(look.session, step.plan, look.build.spec.image_exports)
 
 
 async def tell_no_effect(dispatcher: Dispatcher, look: Look, step: Step) -> None:

@@ -5,7 +5,7 @@ cut off half-way: names are deterministic, publishing is idempotent by digest.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from conveyor.adapters.cluster import JOBS, ApiError, Cluster
@@ -13,9 +13,10 @@ from conveyor.adapters.events import EventRecorder
 from conveyor.adapters.lock_manager import LockManager
 from conveyor.api.errors import NotYet
 from conveyor.api.names import LABEL_IMAGE_BUILD, Reason, label_value
-from conveyor.api.v1alpha1 import ImageBuild
+from conveyor.api.v1alpha1 import ImageBuild, ImageExport
 from conveyor.jobs import exports
 from conveyor.jobs.decision import PublishStage, RecordExport, StartJob, StopJob
+from conveyor.jobs.image_exports import exported_config
 from conveyor.jobs.manifest import job as job_manifest
 from conveyor.jobs.manifest import job_name, labels_selector, stage_names
 from conveyor.jobs.model import Bundle, Export, JobOrder, ObservedJob, ParentImage
@@ -160,6 +161,28 @@ class Dispatcher:
     async def warn(self, build: ImageBuild, reason: Reason, message: str) -> None:
         """Tell that a build came to a bad end."""
         await self._events.post(build, reason, message, warning=True)
+
+    async def tell_copied(self, build: ImageBuild, stages: Mapping[str, str]) -> None:
+        """Tell which stages came from secondary repositories."""
+        for repo in dict.fromkeys(stages.values()):
+            ids = sorted(stage_id for stage_id, home in stages.items() if home == repo)
+            more = f" and {len(ids) - 5} more" * (len(ids) > 5)
+            text = f"from {repo}: {', '.join(ids[:5])}{more}"
+            await self._events.post(build, Reason.STAGE_COPIED, text)
+            STAGES.labels("copied").inc(len(ids))
+
+    async def export_images(
+        self, session: Session, plan: BuildPlan, wanted: Iterable[ImageExport]
+    ) -> None:
+        """Write images of a complete plan under references of the user's own; what is there already stays."""
+        for one in wanted:
+            stored = plan.image(one.image).stages[-1].stored
+            assert stored is not None  # noqa: S101 - the plan is complete
+            exports_to = session.storage.image_exports
+            config = exported_config(await exports_to.config(stored.manifest_digest))
+            made = await exports_to.write(stored.manifest_digest, config, one.reference)
+            text = f"{one.image or '~'}: {one.reference} is {made}"
+            await self._events.post(session.build, Reason.IMAGE_EXPORTED, text)
 
     async def live_jobs(self, namespaces: tuple[str, ...]) -> int:
         """Jobs of all builds that have not ended, in these namespaces or (none given) in the cluster."""

@@ -27,6 +27,7 @@ from conveyor.jobs.decision import (
 from conveyor.jobs.manifest import run_id
 from conveyor.jobs.model import Bundle, ObservedJob
 from conveyor.jobs.run import Run
+from conveyor.plan.buildable import check_built
 from conveyor.plan.facts import Facts
 from conveyor.plan.model import BuildPlan, StageState
 from conveyor.plan.staged import staged_version
@@ -115,10 +116,14 @@ class Course:
             answers=head_facts(run.remotes),
         )
         scope = f"{meta.uid}/{run.generation}/{run.started_at}"
-        return await self._answers.plan(look.session, look.config, facts, look.images, scope)
+        plan = await self._answers.plan(look.session, look.config, facts, look.images, scope)
+        if spec.require_built:
+            check_built(plan)
+        return plan
 
     async def _step(self, look: Look) -> Step:
         plan = await self._plan(look)
+        await self._bring(look, plan)
         jobs = await observed_jobs(self._cluster, self._reports, look.session)
         bundles = await _bundles(look.session, plan)
         build = look.build
@@ -137,6 +142,13 @@ class Course:
             )
         )
         return Step(plan=plan, jobs=jobs, decision=decision, bundles=bundles)
+
+    async def _bring(self, look: Look, plan: BuildPlan) -> None:
+        """Have every stage that is used in the build's own repository."""
+        used = [stage.stored.id for image in plan.images for stage in image.stages if stage.stored]
+        brought = await look.session.storage.bring(used)
+        if brought:
+            await self._dispatcher.tell_copied(look.build, brought)
 
     async def _slots(self, build: ImageBuild, jobs: tuple[ObservedJob, ...]) -> int:
         mine = sum(job.owner_uid == build.metadata.uid and _takes_slot(job) for job in jobs)

@@ -24,6 +24,7 @@ from conveyor.api.names import Reason
 from conveyor.api.v1alpha1 import ImageBuild, ImageBuildStatus
 from conveyor.jobs import status
 from conveyor.jobs.decision import StopJob
+from conveyor.jobs.image_exports import check_image_exports
 from conveyor.jobs.run import Run, finished, run_of
 from conveyor.shell import closing
 from conveyor.shell.clock import now
@@ -122,6 +123,7 @@ class Reconciler:
         _check_deadline(build, run)
         look = await self._open(build, run)
         look, step = await self._course.run(look)
+        await closing.export_images(self._dispatcher, look, step)
         await closing.tell_no_effect(self._dispatcher, look, step)
         return await self._conclude(look, step)
 
@@ -133,6 +135,7 @@ class Reconciler:
             session = await self._record(session, run)
         config = await self._configs.load(session, run.commit)
         images = self._configs.selected(config, session.build)
+        check_image_exports(session.build.spec, images)
         heads = await look_up(session.remotes, config, images, run.remotes)
         if heads != run.remotes:
             run = replace(run, remotes=heads)

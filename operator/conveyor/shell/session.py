@@ -79,7 +79,12 @@ class Sessions:
         return Session(
             build=build,
             storage=StagesStorage(
-                registry, spec.repo, self._tools, self._images, ansible=self._ansible
+                registry,
+                spec.repo,
+                self._tools,
+                self._images,
+                ansible=self._ansible,
+                secondary_repos=spec.secondary_repos,
             ),
             git=await open_git(source.url, source.secret_ref) if source else None,
             remotes=Remotes(build, open_git),
@@ -220,6 +225,11 @@ def _git_credentials(data: Mapping[str, str], secret: str) -> GitCredentials:
         raise UserError(
             Reason.SECRET_NOT_FOUND,
             f"Secret {secret} has neither username and password nor ssh-privatekey and known_hosts",
+        )
+    if "password" in data and "username" not in data:
+        raise UserError(
+            Reason.SECRET_NOT_FOUND,
+            f"Secret {secret} has password but no username; servers that take a token want some name, often any",
         )
     return GitCredentials(
         username=data.get("username", ""),

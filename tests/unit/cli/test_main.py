@@ -40,6 +40,13 @@ def test_the_unexpected_is_one_line_and_1(failing):
     assert result.err == "Error: ValueError: a b (unexpected; --debug shows the traceback)\n"
 
 
+@pytest.mark.parametrize("command", ["plan", "render"])
+def test_a_machine_without_git_is_told_so(conveyor, monkeypatch, command):
+    monkeypatch.setenv("PATH", "/nonexistent")
+    result = conveyor(command)
+    assert (result.code, result.err) == (1, "Error: git is not installed, or not in PATH\n")
+
+
 def test_debug_shows_the_traceback(failing):
     result = failing(ValueError("a"), "--debug")
     assert result.code == 1
