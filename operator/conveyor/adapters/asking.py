@@ -28,7 +28,7 @@ async def plan_by_asking(plan: Plan, facts: Facts, ask: Ask) -> BuildPlan:
     """Ask and plan until nothing is left to ask.
 
     Args:
-        plan: `conveyor.plan.planner.plan` of a config.
+        plan: `conveyor.plan.planner.plan` of a config; called in a thread.
         facts: What is known; what its `answers` know already costs no round.
         ask: Answers one question.
 
@@ -38,7 +38,8 @@ async def plan_by_asking(plan: Plan, facts: Facts, ask: Ask) -> BuildPlan:
     found: dict[Question, Answer] = {}
     facts = replace(facts, answers=ChainMap(found, cast("dict[Question, Answer]", facts.answers)))
     for _ in range(ROUNDS):
-        outcome = plan(facts)
+        # A large plan takes a second, and whoever calls has a Lease to renew meanwhile.
+        outcome = await asyncio.to_thread(plan, facts)
         if isinstance(outcome, BuildPlan):
             return outcome
         found |= await _answers(outcome, ask)

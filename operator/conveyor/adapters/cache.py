@@ -20,11 +20,12 @@ class LruCache(Generic[K, V]):
         self._entries: OrderedDict[K, V] = OrderedDict()
 
     def get(self, key: K) -> V | None:
-        """Return the value and mark it as used."""
-        if key in self._entries:
+        """Return the value and mark it as used; threads may ask while another one sets."""
+        try:
             self._entries.move_to_end(key)
             return self._entries[key]
-        return None
+        except KeyError:
+            return None
 
     def pop(self, key: K) -> None:
         """Forget the key, if it is known."""
