@@ -109,6 +109,13 @@ class Lab:
         commit = await asyncio.to_thread(_push, self.folder / name, name, self.git_url, files)
         return {"git": {"url": f"{self.git_url}/{name}.git", "commit": commit}}
 
+    async def change(self, source: Json, files: Mapping[str, str]) -> Json:
+        """Push a commit that changes files; answers `spec.source` of it."""
+        name = source["git"]["url"].rpartition("/")[2].removesuffix(".git")
+        folder = self.folder / name
+        commit = await asyncio.to_thread(_commit, folder, source["git"]["url"], files)
+        return {"git": {**source["git"], "commit": commit}}
+
     async def build(self, spec: Json) -> Built:
         """Apply an ImageBuild and wait until it is Ready.
 
@@ -167,16 +174,26 @@ def _ready(status: Json) -> bool:
 
 def _push(folder: Path, name: str, url: str, files: Mapping[str, str]) -> str:
     run(["python3", str(ROOT / "hack/cluster.py"), "git-repo", name])
-    for path, text in files.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(text)
+    folder.mkdir(parents=True)
+    run(["git", "-C", str(folder), "init", "--quiet", "--initial-branch", "main"])
+    return _commit(folder, f"{url}/{name}.git", files)
+
+
+def _commit(folder: Path, url: str, files: Mapping[str, str]) -> str:
+    write(folder, files)
     git = ["git", "-C", str(folder)]
-    run([*git, "init", "--quiet", "--initial-branch", "main"])
     run([*git, "add", "--all"])
     who = ["-c", "user.name=bench", "-c", "user.email=bench@example.com"]
     run([*git, *who, "commit", "--quiet", "--message", "bench"])
-    run([*git, "push", "--quiet", f"{url}/{name}.git", "HEAD:main"])
+    run([*git, "push", "--quiet", url, "HEAD:main"])
     return run([*git, "rev-parse", "HEAD"]).strip()
+
+
+def write(folder: Path, files: Mapping[str, str]) -> None:
+    """Write files below a folder."""
+    for path, text in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
 
 
 def run(command: list[str], *, timeout_seconds: float = 300.0, **env: str) -> str:

@@ -5,17 +5,99 @@ In: a word that makes commands unique, so that nothing is cached. Out: werf.yaml
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 STAGES = ("beforeInstall", "install", "beforeSetup", "setup")
 HEAD = "project: bench\nconfigVersion: 1\n---\n"
-SEED_BASE = "ubuntu"
-SEED = """\
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """A Dockerfile that several builders build.
+
+    Attributes:
+        text: The Dockerfile; `{base}` stands for the base image.
+        files: Of the context.
+        target: Stage to build, "" for the last.
+        changed: Files of the next commit.
+    """
+
+    text: str
+    base: str = "debian"
+    tag: str = "bookworm"
+    target: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
+    changed: Mapping[str, str] = field(default_factory=dict)
+
+    def context(self, base: str) -> dict[str, str]:
+        """The Dockerfile and its files, upon this base image."""
+        return {"Dockerfile": self.text.replace("{base}", base), **self.files}
+
+    def project(self) -> dict[str, str]:
+        """The same with a werf.yaml."""
+        target = f"target: {self.target}\n" if self.target else ""
+        config = f"{HEAD}image: app\ndockerfile: Dockerfile\n{target}"
+        return {"werf.yaml": config, **self.context(f"{self.base}:{self.tag}")}
+
+
+SEED = Example(
+    base="ubuntu",
+    tag="latest",
+    target="stage2",
+    text="""\
 FROM {base} AS base
 RUN echo "base"
 FROM base AS stage1
 RUN echo "stage1"
 FROM base AS stage2
 RUN echo "stage2"
+""",
+)
+DIAMOND = Example(
+    text="""\
+FROM {base} AS top
+RUN sleep 2; echo top > /top
+FROM top AS one
+RUN sleep 2; echo one > /one
+FROM top AS two
+RUN sleep 2; echo two > /two
+FROM top AS three
+RUN sleep 2; echo three > /three
+FROM top AS four
+RUN sleep 2; echo four > /four
+FROM top
+COPY --from=one /one /
+COPY --from=two /two /
+COPY --from=three /three /
+COPY --from=four /four /
+RUN sleep 2; cat /one /two /three /four > /all
 """
+)
+SERVICE = Example(
+    text="""\
+FROM {base}
+RUN apt-get update \\
+ && apt-get install -y --no-install-recommends python3 python3-pip python3-setuptools \\
+ && rm -rf /var/lib/apt/lists/*
+WORKDIR /app
+COPY lib/ lib/
+RUN pip install --no-index --no-build-isolation --break-system-packages ./lib
+COPY src/ src/
+RUN python3 -m compileall -q src
+USER nobody
+CMD ["python3", "-m", "src.main"]
+""",
+    files={
+        "lib/setup.py": "from setuptools import setup\nsetup(name='lib', py_modules=['lib'])\n",
+        "lib/lib.py": "ANSWER = 42\n",
+        "src/main.py": "import lib\nprint(lib.ANSWER)\n",
+    },
+    changed={"src/main.py": "import lib\nprint(lib.ANSWER + 1)\n"},
+)
 
 
 def chain(word: str, command: str, stages: tuple[str, ...] = STAGES) -> str:
@@ -39,9 +121,3 @@ def two(word: str) -> dict[str, str]:
         f"  beforeInstall: ['echo {word} > /beforeInstall']\n"
     )
     return {"werf.yaml": config, "src/readme.txt": f"{word}\n"}
-
-
-def seed() -> dict[str, str]:
-    """The Dockerfile of the multi-stage example, target stage2."""
-    config = f"{HEAD}image: app\ndockerfile: Dockerfile\ntarget: stage2\n"
-    return {"werf.yaml": config, "Dockerfile": SEED.format(base=SEED_BASE)}

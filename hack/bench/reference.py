@@ -90,12 +90,14 @@ class BuildKit:
         self._folder = folder
         self._address = address
 
-    def build(self, context: Path, target: str, image: str) -> float:
-        """Build without cache and push; returns seconds."""
-        command = [str(self._folder / "buildctl"), "--addr", self._address, "build", "--no-cache"]
+    def build(self, context: Path, target: str, image: str, *, cache: bool = False) -> float:
+        """Build, by default without cache, and push; returns seconds."""
+        command = [str(self._folder / "buildctl"), "--addr", self._address, "build"]
         command += ["--progress", "plain", "--frontend", "dockerfile.v0"]
+        command += [] if cache else ["--no-cache"]
         command += ["--local", f"context={context}", "--local", f"dockerfile={context}"]
-        command += ["--opt", f"target={target}", "--output", f"type=image,name={image},push=true"]
+        command += ["--opt", f"target={target}"] if target else []
+        command += ["--output", f"type=image,name={image},push=true"]
         return _timed(command)
 
 
@@ -145,15 +147,18 @@ def _stop(daemon: subprocess.Popen[bytes]) -> None:
         daemon.wait()
 
 
-def docker_legacy(context: Path, target: str, tag: str) -> float:
-    """Build with the legacy builder into the Engine's store, without cache; returns seconds."""
+def docker_legacy(context: Path, target: str, tag: str, *, cache: bool = False) -> float:
+    """Build with the legacy builder into the Engine's store, by default without cache; returns seconds."""
     os.environ["DOCKER_BUILDKIT"] = "0"
-    try:
-        return _timed(
-            ["docker", "build", "--no-cache", "--target", target, "--tag", tag, str(context)]
-        )
-    finally:
-        run(["docker", "rmi", "--force", tag])
+    # The Engine's own bridge may be missing on a machine whose daemon was restarted.
+    command = ["docker", "build", "--network", "host", *([] if cache else ["--no-cache"])]
+    command += ["--target", target] if target else []
+    return _timed([*command, "--tag", tag, str(context)])
+
+
+def forget(tags: list[str]) -> None:
+    """Remove images from the Engine's store."""
+    run(["docker", "rmi", "--force", *tags])
 
 
 def _timed(command: list[str]) -> float:
