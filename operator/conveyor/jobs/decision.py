@@ -40,13 +40,34 @@ class Situation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishStage:
-    """Write config and manifest of a stage and tag it; `run` of `job` built it, None for a metadata-only stage."""
+    """Write config and manifest of a stage and tag it; `run` of `job` built it, None for a metadata-only stage.
+
+    Attributes:
+        then: What the same Job has built upon it of the same block, to be published in the same go.
+    """
 
     image: str
     stage: PlannedStage
     job: ObservedJob | None = None
     run: int = 0
     result: RunResult | None = None
+    then: tuple["PublishStage", ...] = ()
+
+    @property
+    def all(self) -> tuple["PublishStage", ...]:
+        """This one and what follows, in order."""
+        return (self, *self.then)
+
+    @property
+    def continued(self) -> bool:
+        """Whether the Job still builds upon the last one, so that there is nothing new to decide."""
+        last, job = self.all[-1], self.job
+        return (
+            job is not None
+            and not job.ended
+            and last.stage.inner
+            and last.run + 1 < len(job.digests)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
