@@ -2,7 +2,9 @@
 
 import time
 
-from tests.cluster.builds import Build, image, stages_of
+import pytest
+
+from tests.cluster.builds import IMAGE_PER_JOB, STAGE_PER_JOB, Build, image, stages_of
 from tests.cluster.harness import Harness
 from tests.cluster.kube import CORE
 from tests.cluster.registry import doubled, refs
@@ -32,7 +34,7 @@ def _jobs(build: Build) -> list[list[str]]:
 
 
 def test_a_change_rebuilds_only_what_follows(lab: Harness) -> None:
-    """A file, a line, a label, the mode of a file: each rebuilds from where it is used."""
+    """A changed file rebuilds its COPY and what follows, one that nothing copies nothing."""
     project, repo = lab.git_project({"werf.yaml": WERF, "Dockerfile": SERVICE}), lab.new_repo()
     project.change({"deps.txt": "d1\n", "src/code": "c1\n", "notes.md": "1\n"})
     first = lab.build(project, repo=repo)
@@ -55,18 +57,21 @@ def test_a_change_rebuilds_only_what_follows(lab: Harness) -> None:
     assert refs(third.wait_ready())["app"] == ref
     assert _jobs(third) == []
 
-    project.change({"Dockerfile": SERVICE.replace("of=service", "of=it")})
-    fourth = lab.build(project, repo=repo)
-    ref = refs(fourth.wait_ready())["app"]
-    assert _jobs(fourth) == []
-    assert lab.config(ref)["Labels"]["of"] == "it"  # type: ignore[index]
-    assert lab.pods.run(ref) == "c2\n1 /app /app\n"
 
+def test_a_change_of_the_config_needs_no_pod(lab: Harness) -> None:
+    project, repo = lab.git_project({"werf.yaml": WERF, "Dockerfile": SERVICE}), lab.new_repo()
+    project.change({"deps.txt": "d1\n", "src/code": "c1\n"})
+    lab.build(project, repo=repo).wait_ready()
+    project.change({"Dockerfile": SERVICE.replace("of=service", "of=it")})
+    relabelled = lab.build(project, repo=repo)
+    ref = refs(relabelled.wait_ready())["app"]
+    assert _jobs(relabelled) == []
+    assert lab.config(ref)["Labels"]["of"] == "it"  # type: ignore[index]
+    assert lab.pods.run(ref) == "c1\n1 /app /app\n"
     project.change({"deps.txt": "d2\n"})
-    fifth = lab.build(project, repo=repo)
-    ref = refs(fifth.wait_ready())["app"]
-    assert _jobs(fifth) == [ALL]
-    assert lab.pods.shell(ref, "cat /installed").endswith("d2\n")
+    whole = lab.build(project, repo=repo)
+    assert lab.pods.shell(refs(whole.wait_ready())["app"], "cat /installed").endswith("d2\n")
+    assert _jobs(whole) == [ALL]
     assert doubled(lab.registry.stages(repo)) == []
 
 
@@ -168,3 +173,57 @@ def test_commands_do_not_wait_for_other_blocks(lab: Harness) -> None:
     ref = refs(build.wait_ready())["app"]
     assert sorted(_jobs(build)) == [["COPY2", "dockerfile"], ["RUN1"], ["dockerfile"]]
     assert lab.pods.shell(ref, "cat /mine /made").count("\n") == 2
+
+
+STAGED = """\
+ARG SUITE=bookworm
+FROM debian:$SUITE AS builder
+ARG WHAT=tool
+WORKDIR /src
+COPY src .
+RUN cat code > /$WHAT && echo "$WHAT in $PWD" >> /tool
+
+FROM debian:bookworm
+ENV A=1
+WORKDIR /app
+USER games
+RUN echo "$A $PWD $(id -un)" > /tmp/seen
+ENV A=2
+RUN echo "$A" >> /tmp/seen
+COPY --from=builder --chown=games /tool tool
+LABEL of=staged
+CMD cat tool /tmp/seen; stat -c %U tool
+"""
+STAGED_WERF = META + "image: app\ndockerfile: Dockerfile\nstaged: true\n"
+STAGED_ROWS = [
+    *(f"{name} (builder)" for name in ("WORKDIR1", "COPY2", "RUN3")),
+    *("ENV1", "WORKDIR2", "USER3", "RUN4", "ENV5", "RUN6", "COPY7", "LABEL8", "CMD9"),
+]
+STAGED_SAID = "c1\ntool in /src\n1 /app games\n2\ngames\n"
+
+
+@pytest.mark.parametrize("execution", [STAGE_PER_JOB, IMAGE_PER_JOB])
+def test_staged(lab: Harness, execution: str) -> None:
+    """Every instruction is a stage with werf's digest; those that change files are built in pods."""
+    project, repo = (
+        lab.git_project({"werf.yaml": STAGED_WERF, "Dockerfile": STAGED}),
+        lab.new_repo(),
+    )
+    project.change({"src/code": "c1\n"})
+    build = lab.build(project, repo=repo, execution=execution)
+    status = build.wait_ready()
+    assert [stage["name"] for stage in image(status, "app")["stages"]] == STAGED_ROWS
+    assert lab.pods.run(refs(status)["app"]) == STAGED_SAID
+    assert doubled(lab.registry.stages(repo)) == []
+    jobs = _jobs(build)
+    if execution == STAGE_PER_JOB:
+        assert sorted(jobs) == sorted(
+            [[name] for name in ("WORKDIR1", "COPY2", "RUN3", "WORKDIR2", "RUN4", "RUN6", "COPY7")]
+        )
+    else:
+        assert ["WORKDIR1", "COPY2", "RUN3"] in jobs
+        assert ["WORKDIR2", "USER3", "RUN4", "ENV5", "RUN6"] in jobs
+    project.change({"Dockerfile": STAGED.replace("of=staged", "of=it")})
+    again = lab.build(project, repo=repo, execution=execution)
+    assert lab.pods.run(refs(again.wait_ready())["app"]) == STAGED_SAID
+    assert again.jobs() == []
