@@ -3,7 +3,6 @@
 import time
 
 import pytest
-
 from tests.cluster.builds import IMAGE_PER_JOB, STAGE_PER_JOB, Build, image, stages_of
 from tests.cluster.harness import Harness
 from tests.cluster.kube import CORE
