@@ -69,9 +69,9 @@ def brings(job: ObservedJob, run: int, stage: PlannedStage) -> bool:
 def _holds(plan: BuildPlan, image: PlannedImage, first: int, runs: int, job: ObservedJob) -> bool:
     """Whether the stored stages from `first` on, `runs` many, are the Job's own."""
     skipped = max(0, -first)
-    if skipped and image.stages[0].stored is None:
+    if skipped and not _hides(image):
         return False
-    below = None if skipped else _stored_parent(plan, image, first)
+    below = None if first <= 0 and _hides(image) else _stored_parent(plan, image, first)
     if below is not None and job.parent != below.manifest_digest:
         return False
     made = _layers(job.result.runs[:skipped])
@@ -86,6 +86,12 @@ def _holds(plan: BuildPlan, image: PlannedImage, first: int, runs: int, job: Obs
         if not _is(stage.stored, below, made, job):
             return False
     return True
+
+
+def _hides(image: PlannedImage) -> bool:
+    """Whether stages may lie below the first planned one."""
+    first = image.stages[0]
+    return first.stored is not None and first.work.block is not None
 
 
 def _layers(runs: Iterable[RunResult]) -> tuple[str, ...]:

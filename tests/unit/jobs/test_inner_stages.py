@@ -12,6 +12,7 @@ from tests.unit.jobs.values import (
     copying,
     export_result,
     image,
+    instruction,
     job,
     plan,
     ran,
@@ -25,22 +26,17 @@ from tests.unit.jobs.values import (
 )
 
 from conveyor.api.names import Reason
-from conveyor.config.dockerfile import Instruction
 from conveyor.config.dockerfile_mounts import RunMount
 from conveyor.jobs import exports
 from conveyor.jobs.decide import decide
 from conveyor.jobs.decision import PublishStage, RecordExport, StartJob
 from conveyor.jobs.model import Failure, JobPhase, StageResult
-from conveyor.plan.model import BlockStep, DockerfileBlock, StageWork
+from conveyor.plan.model import StageWork
 
 
 def work(*keywords, **more):
     """A slice of these instructions."""
-    steps = tuple(BlockStep(instruction=Instruction(keyword=word)) for word in keywords)
-    block = DockerfileBlock(
-        steps=steps, context="", dockerfile="Dockerfile", dockerignore="", commit="c" * 40
-    )
-    return StageWork(block=block, **more)
+    return replace(instruction(*keywords), **more)
 
 
 RUN, COPY, CMD = work("RUN"), work("COPY"), work("CMD")
@@ -193,7 +189,7 @@ def test_a_job_of_another_base_is_not_used_though_the_last_digest_is_the_same():
 
 
 def test_files_are_recorded_from_the_job_that_built_the_stored_block():
-    source = image(cached("tools/dockerfile", "debian", "1", "2", base=EXTERNAL))
+    source = image(cached("tools/dockerfile", "debian", "1", "2", base=EXTERNAL, work=CMD))
     copier = image(to_build("web/dockerfile", work=FROM_TOOLS, base=EXTERNAL), needs=["tools"])
     planned = plan(source, copier)
     key = exports.exports_of(copier.stages[0], planned)[0].key
