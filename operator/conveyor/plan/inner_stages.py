@@ -59,8 +59,10 @@ class InnerStages:
             Waiting: A question is open.
         """
         slices = slices_of(block.block)
-        found = [(one, self._depends(one, block, chain)) for one in slices[:-1]]
-        chain.base = self._pinned(block.base, chain)
+        found = [
+            (_pinned_slice(one, chain), self._depends(one, block, chain)) for one in slices[:-1]
+        ]
+        chain.base = _pinned_base(block.base, chain)
         _add(chain, found, self.project, block.block)
         inner = tuple(replace(stage, inner=True) for stage in chain.stages)
         work = replace(last.work, block=replace(block.block, steps=slices[-1].steps))
@@ -112,15 +114,6 @@ class InnerStages:
                 return self._block(image)
             case _:
                 return "scratch"
-
-    def _pinned(self, base: Base, chain: Chain) -> Base:
-        """The very image that digests name: its tag may move before the Job starts."""
-        if not isinstance(base, ExternalBase):
-            return base
-        answer = chain.facts.answers.get(
-            BaseImageInfo(reference=base.reference, platform=chain.platform)
-        )
-        return replace(base, digest=answer.digest) if isinstance(answer, BaseImage) else base
 
     def _outside(self, reference: str, chain: Chain) -> str:
         question = BaseImageInfo(reference=reference, platform=chain.platform)
@@ -177,6 +170,31 @@ def _stored(chain: Chain, found: list[tuple[Slice, Component | Question]]) -> in
         if chain.facts.stages.get(digest) and probe.serving(name, digest):
             return index
     return 0
+
+
+def _pinned_base(base: Base, chain: Chain) -> Base:
+    """Return the very image that digests name: its tag may move before the Job starts."""
+    if not isinstance(base, ExternalBase):
+        return base
+    return replace(base, digest=_known_digest(base.reference, chain) or base.digest)
+
+
+def _pinned_slice(one: Slice, chain: Chain) -> Slice:
+    return replace(one, steps=tuple(_pinned_step(step, chain) for step in one.steps))
+
+
+def _pinned_step(step: BlockStep, chain: Chain) -> BlockStep:
+    source = step.source
+    if source is None or not source.external or "@" in source.image:
+        return step
+    digest = _known_digest(source.image, chain)
+    pinned = f"{source.image}@{digest}" if digest else source.image
+    return replace(step, source=replace(source, image=pinned))
+
+
+def _known_digest(reference: str, chain: Chain) -> str:
+    answer = chain.facts.answers.get(BaseImageInfo(reference=reference, platform=chain.platform))
+    return answer.digest if isinstance(answer, BaseImage) else ""
 
 
 def _listing(step: BlockStep, block: DockerfileBlock) -> ContextListing:

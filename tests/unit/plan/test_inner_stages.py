@@ -298,3 +298,18 @@ def test_a_block_on_a_block_waits_for_it_whole():
     ]
     assert found[0].base == ImageBase(image="app/stage/base")
     assert found[0].question == ImageReference(image="app/stage/base")
+
+
+def test_files_of_an_outside_image_are_those_of_the_very_image():
+    project = Project("FROM a\nCOPY --from=busybox:1 /b /c\nRUN d\n")
+    project.bases = {"busybox:1": "sha256:b"}
+    project.build()
+    first = project.plan(inner=True)
+    assert first.image("app").ready
+    project.text = project.text.replace("RUN d", "RUN e")
+    assert project.to_build() == ["dockerfile"]
+    project.bases["busybox:1"] = "sha256:c"
+    found = project.stages()
+    assert [stage.name for stage in found] == ["COPY1", "dockerfile"]
+    (_, copy) = found[0].work.block.steps
+    assert copy.source.image == "busybox:1@sha256:c"
