@@ -60,7 +60,17 @@ def _publish(image: PlannedImage, index: int, job: ObservedJob, run: int) -> Pub
         actions.append(
             PublishStage(image=image.name, stage=stage, job=job, run=number, result=result)
         )
-    return replace(actions[0], then=tuple(actions[1:]))
+    return replace(
+        actions[0], then=tuple(actions[1:]), continued=_continued(image, index, actions[-1], job)
+    )
+
+
+def _continued(image: PlannedImage, index: int, last: PublishStage, job: ObservedJob) -> bool:
+    """Whether the Job is at the next stage of the block."""
+    if job.ended or not last.stage.inner:
+        return False
+    following = image.stages[image.stages.index(last.stage, index) + 1]
+    return following.digest in job.digests[last.run + 1 : last.run + 2]
 
 
 def _chain(situation: Situation, image: PlannedImage, index: int) -> tuple[PlannedStage, ...]:

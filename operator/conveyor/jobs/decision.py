@@ -44,6 +44,7 @@ class PublishStage:
 
     Attributes:
         then: What the same Job has built upon it of the same block, to be published in the same go.
+        continued: The Job builds the next stage upon the last one right now, so that there is nothing new to decide.
     """
 
     image: str
@@ -52,22 +53,12 @@ class PublishStage:
     run: int = 0
     result: RunResult | None = None
     then: tuple["PublishStage", ...] = ()
+    continued: bool = False
 
     @property
     def all(self) -> tuple["PublishStage", ...]:
         """This one and what follows, in order."""
         return (self, *self.then)
-
-    @property
-    def continued(self) -> bool:
-        """Whether the Job still builds upon the last one, so that there is nothing new to decide."""
-        last, job = self.all[-1], self.job
-        return (
-            job is not None
-            and not job.ended
-            and last.stage.inner
-            and last.run + 1 < len(job.digests)
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -103,6 +103,14 @@ def test_what_is_reported_is_published_in_one_go():
     assert view(decision, "app/dockerfile").job == one
 
 
+def test_a_job_that_goes_on_with_something_else_is_not_waited_for():
+    theirs = job("app/RUN1", "app/RUN2", "other/dockerfile")
+    theirs = replace(theirs, result=StageResult(runs=(ran("1"), ran("2"))))
+    decision = decide(situation(plan(block()), theirs))
+    assert published(decision) == [("RUN1", 0), ("RUN2", 1)]
+    assert not decision.actions[0].continued
+
+
 def test_the_last_slice_is_published_with_what_it_was_built_upon():
     one = job(*KEYS, result=StageResult(runs=(ran("1"), ran("2"), ran())))
     found = image(
