@@ -16,7 +16,8 @@ import subprocess
 import tarfile
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -202,14 +203,16 @@ def test_exports_are_pushed(delivery: Any, repo: ImageRef) -> None:
     assert gzip.decompress(blob(repo, export["digest"])) == tar
 
 
-def test_the_callback_hears_of_each_run(delivery: Any, repo: ImageRef) -> None:
+@contextmanager
+def listening(*answers: int) -> Iterator[tuple[str, list[tuple[str | None, Any]]]]:
+    """An address, and what was posted to it: login and body. It answers so, then 204."""
     heard: list[tuple[str | None, Any]] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             heard.append((self.headers.get("Authorization"), json.loads(body)))
-            self.send_response(503 if len(heard) == 1 else 204)
+            self.send_response([*answers, *[204] * len(heard)][len(heard) - 1])
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
@@ -218,15 +221,19 @@ def test_the_callback_hears_of_each_run(delivery: Any, repo: ImageRef) -> None:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
-        url = f"http://127.0.0.1:{server.server_address[1]}/x"
+        yield f"http://127.0.0.1:{server.server_address[1]}/x", heard
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_the_callback_hears_of_each_run(delivery: Any, repo: ImageRef) -> None:
+    with listening(503) as (url, heard):
         delivery.start(task_for(repo, callback={"url": url, "token": "t0k"}))
         delivery.live()
         delivery.run(0, delivery.layer("0-0.tar", {"a": b"b"}))
         delivery.done()
         code, result = delivery.end()
-    finally:
-        server.shutdown()
-        server.server_close()
     assert code == 0
     assert [who for who, _ in heard] == ["Bearer t0k"] * 2, "tried again after 503"
     assert heard[-1][1] == result, "everything so far, as the termination message says it"
@@ -238,6 +245,20 @@ def test_the_callback_hears_of_each_run(delivery: Any, repo: ImageRef) -> None:
     assert [layer.digest for layer in known.runs[0].changed] == [
         layer["digest"] for layer in result["runs"][0]["layers"]
     ]
+
+
+def test_runs_that_are_done_together_are_told_together(delivery: Any, repo: ImageRef) -> None:
+    with listening() as (url, heard):
+        delivery.live()
+        delivery.run(0, delivery.layer("0-0.tar", {"a": b"b"}))
+        delivery.run(1)
+        delivery.run(2, delivery.layer("2-0.tar", {"c": b"d"}))
+        delivery.done()
+        delivery.start(task_for(repo, runs=3, callback={"url": url, "token": "t"}))
+        code, result = delivery.end()
+    assert code == 0
+    assert [body for _, body in heard] == [result]
+    assert len(result["runs"]) == 3
 
 
 def test_an_unreachable_callback_changes_nothing(delivery: Any, repo: ImageRef) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from conveyor.adapters.git_context import ContextTree, added_paths
+from conveyor.adapters.git_listing import listing_checksum
 from conveyor.adapters.git_repo import GitRepo
 from conveyor.config.dockerignore import Dockerignore
 from conveyor.plan.answers import Answer
@@ -24,6 +25,7 @@ from conveyor.plan.questions import (
     CommitParents,
     ContextChecksum,
     ContextHash,
+    ContextListing,
     FileText,
     MappingPatch,
     PathKind,
@@ -39,6 +41,7 @@ RepoQuestion = (
     | CommitParents
     | ContextChecksum
     | ContextHash
+    | ContextListing
     | FileText
     | MappingPatch
     | PathKind
@@ -114,7 +117,7 @@ async def _answer(repo: GitRepo, question: RepoQuestion) -> Answer:
         case MappingPatch():
             commits = (question.from_commit, question.to_commit)
             return await repo.patch(*commits, question.filter, question.to)
-        case ContextChecksum() | ContextHash() | AddedFiles():
+        case ContextChecksum() | ContextHash() | ContextListing() | AddedFiles():
             return await _about_context(repo, question)
         case Ancestry() | CommitExists() | CommitParents():
             return await _about_commit(repo, question)
@@ -133,10 +136,16 @@ async def _about_commit(
 
 
 async def _about_context(
-    repo: GitRepo, question: ContextChecksum | ContextHash | AddedFiles
+    repo: GitRepo, question: ContextChecksum | ContextHash | ContextListing | AddedFiles
 ) -> str:
     if isinstance(question, AddedFiles):
         return await _added_files(repo, question)
+    if isinstance(question, ContextListing):
+        tree = await repo.tree(question.commit)
+        ignore = Dockerignore.parse(question.dockerignore)
+        return await asyncio.to_thread(
+            listing_checksum, tree, question.context, ignore, question.sources
+        )
     if isinstance(question, ContextHash):
         return await _context_hash(repo, question)
     tree = await repo.tree(question.commit)

@@ -8,7 +8,7 @@ election). A lost Lease cancels nothing by itself: the holder asks `held()` befo
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -54,6 +54,10 @@ class LockManager:
         # Inside the process the Lease can't tell two holders apart: they have one identity. That identity survives a
         # crash of the container, so what a killed process held is free again at once.
         self._local: KeyedLocks[str] = KeyedLocks()
+
+    def local(self, name: str) -> AbstractAsyncContextManager[None]:
+        """Hold a lock that this process alone knows: for what another one may do as well at the price of work."""
+        return self._local.of(name)
 
     @asynccontextmanager
     async def lock(self, name: str) -> AsyncIterator[Callable[[], bool]]:

@@ -9,7 +9,8 @@ when it was built on the very parent that is stored (`lineage`); user failures a
 and backed off (`attempts`, `starting`); images that do not depend on a failed one go on (here).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from conveyor.api.v1alpha1 import StageState as ViewState
 from conveyor.jobs.decide_exports import decide_exports
@@ -17,7 +18,7 @@ from conveyor.jobs.decide_job import decide_job
 from conveyor.jobs.decision import Decision, PublishStage, Situation, StageView
 from conveyor.jobs.draft import Draft
 from conveyor.jobs.stopping import abandoned
-from conveyor.jobs.work import needs_pod
+from conveyor.jobs.work import has_values, needs_pod
 from conveyor.plan.model import BuildPlan, ImageBase, PlannedImage, PlannedStage, StageState
 
 
@@ -27,9 +28,27 @@ def decide(situation: Situation) -> Decision:
     for image in _in_set_order(situation.plan):
         _decide_image(draft, image)
     draft.actions.extend(abandoned(situation))
-    order = [(i.name, s.name) for i in situation.plan.images for s in i.stages]
-    views = {key: draft.views[key] for key in order}
+    views = dict(_shown(draft))
     return Decision(actions=tuple(draft.actions), views=views, look_again=draft.look_again)
+
+
+def _shown(draft: Draft) -> Iterator[tuple[tuple[str, str], StageView]]:
+    """Views in the order of the plan; inner stages are seen as the stage that they are parts of."""
+    parts: list[StageView] = []
+    for stage in (stage for image in draft.situation.plan.images for stage in image.stages):
+        parts.append(draft.views[stage.image, stage.name])
+        if not stage.inner:
+            yield (stage.image, stage.name), joined(parts)
+            parts = []
+
+
+def joined(parts: Sequence[StageView]) -> StageView:
+    """How a stage stands that consists of these: what failed or is going on tells most, else what comes next."""
+    for state in (ViewState.FAILED, ViewState.BUILDING, ViewState.SKIPPED, ViewState.PENDING):
+        for view in parts:
+            if view.state is state:
+                return view
+    return parts[-1]
 
 
 def _in_set_order(plan: BuildPlan) -> Iterator[PlannedImage]:
@@ -78,18 +97,22 @@ def _decide_frontier(draft: Draft, image: PlannedImage, index: int) -> StageView
     if not _parent_stored(draft.situation.plan, image, index):
         return StageView(state=ViewState.PENDING)
     blocked = decide_exports(draft, stage)
+    _ask_for_files(draft, image, index)
     if blocked is not None:
         return blocked
-    if stage.state is StageState.UNKNOWN or not _has_values(stage):
+    if stage.state is StageState.UNKNOWN or not has_values(stage):
         return StageView(state=ViewState.PENDING)
     if not needs_pod(stage):
         return draft.publish(PublishStage(image=image.name, stage=stage))
     return decide_job(draft, image, index)
 
 
-def _has_values(stage: PlannedStage) -> bool:
-    """Whether the images whose values the stage takes are stored; its digest may be known before."""
-    return all(dependency.known for dependency in stage.work.dependencies)
+def _ask_for_files(draft: Draft, image: PlannedImage, index: int) -> None:
+    """What later instructions of the same block copy from other images is exported meanwhile."""
+    for before, stage in pairwise(image.stages[index:]):
+        if not before.inner:
+            return
+        decide_exports(draft, stage)
 
 
 def _parent_stored(plan: BuildPlan, image: PlannedImage, index: int) -> bool:

@@ -4,19 +4,22 @@ In: the decision being made and a stage that needs a pod and may be built now. O
 stage or starts a Job.
 """
 
+from dataclasses import replace
 from typing import Final
 
+from conveyor.api.v1alpha1 import StageState as ViewState
 from conveyor.jobs import exports, lineage
-from conveyor.jobs.decide_exports import missing_exports
+from conveyor.jobs.decide_exports import decide_exports, missing_exports
 from conveyor.jobs.decision import PublishStage, Situation, StageView, StartJob
 from conveyor.jobs.draft import Draft
 from conveyor.jobs.model import Export, ObservedJob
 from conveyor.jobs.starting import attempt
-from conveyor.jobs.work import needs_pod
+from conveyor.jobs.work import has_values, needs_pod
 from conveyor.plan.model import BuildPlan, PlannedImage, PlannedStage, StageState
 
-# A Job's task and annotations have limits; what is left over is exported by Jobs of its own.
+# A Job's task and annotations have limits; what is left over is done by Jobs of its own.
 _MAX_ATTACHED: Final = 100
+_MAX_STAGES: Final = 500
 
 
 def decide_job(draft: Draft, image: PlannedImage, index: int) -> StageView:
@@ -30,12 +33,11 @@ def decide_job(draft: Draft, image: PlannedImage, index: int) -> StageView:
     for job in usable:
         run = job.digests.index(str(stage.digest))
         if run < len(job.result.runs):
-            return draft.publish(
-                PublishStage(
-                    image=image.name, stage=stage, job=job, run=run, result=job.result.runs[run]
-                ),
-            )
+            return draft.publish(_publish(image, index, job, run))
     stages = _chain(situation, image, index)
+    held = _held(draft, image, index, stages) if not usable else None
+    if held is not None:
+        return held
     attached = _exports_from(situation.plan, image, stages[-1])
     order = StartJob(image=image.name, stages=stages, exports=attached, attempt=0)
     return attempt(draft, usable, order)
@@ -45,20 +47,73 @@ def _jobs_of(situation: Situation, stage: PlannedStage) -> tuple[ObservedJob, ..
     return tuple(job for job in situation.jobs if stage.digest in job.digests and not job.deleting)
 
 
-def _chain(situation: Situation, image: PlannedImage, index: int) -> tuple[PlannedStage, ...]:
-    """The stages that go into one Job: one, or with `fuse` all that follow and can be built right now."""
-    stages = [image.stages[index]]
-    # Nothing is mounted while `from` empties the mount points; the other stages of an image have the same mounts.
-    fuse = situation.fuse and not stages[0].work.emptied
-    for stage in image.stages[index + 1 :] if fuse else ():
-        if stage.state is not StageState.TO_BUILD or not needs_pod(stage):
+def _publish(image: PlannedImage, index: int, job: ObservedJob, run: int) -> PublishStage:
+    """A stage that a Job has built; of an inner one also what it has built upon it of the same block."""
+    actions: list[PublishStage] = []
+    pairs = zip(image.stages[index:], job.digests[run:], job.result.runs[run:], strict=False)
+    for number, (stage, digest, result) in enumerate(pairs, run):
+        follows = not actions or actions[-1].stage.inner
+        if not follows or stage.digest != digest or not has_values(stage):
             break
-        if stages[-1].work.dependencies:
-            break  # they are in the environment of the image, which a container gets when it starts
+        if actions and not lineage.brings(job, number, stage):
+            break
+        actions.append(
+            PublishStage(image=image.name, stage=stage, job=job, run=number, result=result)
+        )
+    return replace(
+        actions[0], then=tuple(actions[1:]), continued=_continued(image, index, actions[-1], job)
+    )
+
+
+def _continued(image: PlannedImage, index: int, last: PublishStage, job: ObservedJob) -> bool:
+    """Whether the Job is at the next stage of the block."""
+    if job.ended or not last.stage.inner:
+        return False
+    following = image.stages[image.stages.index(last.stage, index) + 1]
+    return following.digest in job.digests[last.run + 1 : last.run + 2]
+
+
+def _chain(situation: Situation, image: PlannedImage, index: int) -> tuple[PlannedStage, ...]:
+    """The stages that go into one Job: all that follow and can be built right now, of one block or with `fuse`."""
+    stages = [image.stages[index]]
+    for stage in image.stages[index + 1 : index + _MAX_STAGES]:
+        together = situation.fuse or stages[-1].inner
+        if not together or not _continues(stages[-1], stage):
+            break
         if missing_exports(situation, stage):
             break
         stages.append(stage)
     return tuple(stages)
+
+
+def _continues(before: PlannedStage, stage: PlannedStage) -> bool:
+    """Whether the pod of a stage can build the next one, too."""
+    if stage.state is not StageState.TO_BUILD or not has_values(stage):
+        return False
+    # Nothing is mounted while `from` empties the mount points; volumes are there for the whole life of a pod.
+    if before.work.emptied or before.work.run_mounts != stage.work.run_mounts:
+        return False
+    if stage.work.block is not None:
+        return True  # every command is told its environment, so what changes the config alone may come along
+    # Values of other images are in the environment of the image, which a container gets when it starts.
+    return needs_pod(stage) and not before.work.dependencies
+
+
+def _held(
+    draft: Draft, image: PlannedImage, index: int, stages: tuple[PlannedStage, ...]
+) -> StageView | None:
+    """The view of a block that waits for others before copying a few files: a pod for that alone is not worth it."""
+    following = image.stages[index + len(stages) :][:1]
+    if not stages[-1].inner or not following or any(map(_runs_commands, stages)):
+        return None
+    if following[0].state is StageState.UNKNOWN:
+        return StageView(state=ViewState.PENDING)
+    return decide_exports(draft, following[0])
+
+
+def _runs_commands(stage: PlannedStage) -> bool:
+    block = stage.work.block
+    return block is not None and any(step.instruction.keyword == "RUN" for step in block.steps)
 
 
 def _exports_from(plan: BuildPlan, image: PlannedImage, last: PlannedStage) -> tuple[Export, ...]:
@@ -66,7 +121,7 @@ def _exports_from(plan: BuildPlan, image: PlannedImage, last: PlannedStage) -> t
 
     With mounts it is not the image that the pod sees.
     """
-    if last is not image.stages[-1] or last.work.mounts:
+    if last is not image.stages[-1] or last.work.mounts or last.work.run_mounts:
         return ()
     wanted = {
         export.key: export

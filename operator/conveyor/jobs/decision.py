@@ -40,13 +40,25 @@ class Situation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishStage:
-    """Write config and manifest of a stage and tag it; `run` of `job` built it, None for a metadata-only stage."""
+    """Write config and manifest of a stage and tag it; `run` of `job` built it, None for a metadata-only stage.
+
+    Attributes:
+        then: What the same Job has built upon it of the same block, to be published in the same go.
+        continued: The Job builds the next stage upon the last one right now, so that there is nothing new to decide.
+    """
 
     image: str
     stage: PlannedStage
     job: ObservedJob | None = None
     run: int = 0
     result: RunResult | None = None
+    then: tuple["PublishStage", ...] = ()
+    continued: bool = False
+
+    @property
+    def all(self) -> tuple["PublishStage", ...]:
+        """This one and what follows, in order."""
+        return (self, *self.then)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,6 +43,6 @@ class Draft:
         """Have a stage published; two images may have the same one."""
         digest = str(action.stage.digest)
         if digest not in self.claimed:
-            self.claimed.add(digest)
+            self.claimed.update(str(one.stage.digest) for one in action.all)
             self.actions.append(action)
         return StageView(state=ViewState.BUILDING, job=action.job)

@@ -39,7 +39,8 @@ def stage_config(
         project_commit: HEAD of the project's repository, "" for none.
         created: RFC 3339.
     """
-    added = labels.merged(image_labels(parent.config), stage.work.labels)
+    merged = labels.merged(image_labels(parent.config), stage.work.labels)
+    added = {name: merged[name] for name in stage.work.labels}
     added[labels.VERSION] = f"conveyor {__version__}"
     added[labels.CONTENT_DIGEST] = str(stage.content_digest)
     if project_commit:

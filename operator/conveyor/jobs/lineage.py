@@ -3,11 +3,15 @@
 In: the plan and a Job. Out: yes or no. A Job of another commit is of no use, though it makes the same stage digest. A
 Job of several stages is of use only while every stage before is stored as the very thing that this Job made; when
 another was published first, the rest of the run stands on something else and is abandoned.
+
+Of a FROM block only the last stored stage is planned, and what follows it: a Job's first stages may lie below that. Their digests
+tell all that they are made from, so what is stored is the Job's own if it has the layers of all its runs on top.
 """
 
+from collections.abc import Iterable
 from itertools import takewhile
 
-from conveyor.jobs.model import ObservedJob
+from conveyor.jobs.model import ObservedJob, RunResult
 from conveyor.plan.answers import StageDesc
 from conveyor.plan.model import BuildPlan, ImageBase, PlannedImage, PlannedStage, StageState
 
@@ -19,8 +23,8 @@ def builds(plan: BuildPlan, image: PlannedImage, index: int, job: ObservedJob) -
         index: Position of the stage in the image; its digest is one of the Job's.
     """
     run = job.digests.index(str(image.stages[index].digest))
-    brings = _brings(job, run, image.stages[index])
-    return brings and _holds(plan, image, index - run, run, job)
+    brings_it = brings(job, run, image.stages[index])
+    return brings_it and _holds(plan, image, index - run, run, job)
 
 
 def serves(plan: BuildPlan, image: PlannedImage, job: ObservedJob) -> bool:
@@ -28,54 +32,81 @@ def serves(plan: BuildPlan, image: PlannedImage, job: ObservedJob) -> bool:
 
     A Job whose later stages are planned no more is of use until its first ones are stored.
     """
-    digests = [str(stage.digest) for stage in image.stages]
-    if job.digests[0] not in digests:
+    first = _first(image, job)
+    if first is None:
         return False
-    first = digests.index(job.digests[0])
-    pairs = zip(digests[first:], job.digests, strict=False)
-    common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-    stages = image.stages[first : first + common]
-    open_ = [stage for stage in stages if stage.state is not StageState.CACHED]
-    wanted = bool(open_) or common == len(job.digests)
-    brings = all(_brings(job, job.digests.index(str(stage.digest)), stage) for stage in open_)
-    return wanted and brings and _holds(plan, image, first, common, job)
+    below = max(0, -first)
+    pairs = zip(image.stages[max(0, first) :], job.digests[below:], strict=False)
+    common = [stage for stage, digest in takewhile(lambda pair: pair[0].digest == pair[1], pairs)]
+    open_ = [stage for stage in common if stage.state is not StageState.CACHED]
+    runs = below + len(common)
+    wanted = bool(open_) or runs == len(job.digests)
+    all_brought = all(brings(job, job.digests.index(str(stage.digest)), stage) for stage in open_)
+    return wanted and all_brought and _holds(plan, image, first, runs, job)
 
 
 def built_image(plan: BuildPlan, image: PlannedImage, job: ObservedJob) -> bool:
     """Whether the image as it is stored is what the Job made (or may have, while it has not reported)."""
-    digests = [str(stage.digest) for stage in image.stages]
-    if job.digests[0] not in digests or (job.ended and len(job.result.runs) < len(job.digests)):
+    first = _first(image, job)
+    if first is None or (job.ended and len(job.result.runs) < len(job.digests)):
         return False
-    return _holds(plan, image, digests.index(job.digests[0]), len(job.digests), job)
+    return _holds(plan, image, first, len(job.digests), job)
 
 
-def _brings(job: ObservedJob, run: int, stage: PlannedStage) -> bool:
+def _first(image: PlannedImage, job: ObservedJob) -> int | None:
+    """Where the Job's first run stands among the image's stages: negative for below the first planned one."""
+    for index, stage in enumerate(image.stages):
+        if stage.digest in job.digests:
+            return index - job.digests.index(str(stage.digest))
+    return None
+
+
+def brings(job: ObservedJob, run: int, stage: PlannedStage) -> bool:
     """Whether the Job makes the very content that is planned: the digest of a git stage does not tell the commit."""
     return job.contents[run : run + 1] == (stage.content_digest,)
 
 
 def _holds(plan: BuildPlan, image: PlannedImage, first: int, runs: int, job: ObservedJob) -> bool:
     """Whether the stored stages from `first` on, `runs` many, are the Job's own."""
-    if first < 0:
+    skipped = max(0, -first)
+    if skipped and not _hides(image):
         return False
-    below = _stored_parent(plan, image, first)
+    below = None if first <= 0 and _hides(image) else _stored_parent(plan, image, first)
     if below is not None and job.parent != below.manifest_digest:
         return False
-    made: tuple[str, ...] = ()
-    for stage, result in zip(image.stages[first : first + runs], job.result.runs, strict=False):
+    made = _layers(job.result.runs[:skipped])
+    own = zip(image.stages[max(0, first) : first + runs], job.digests[skipped:], strict=False)
+    results = job.result.runs[skipped:]
+    for (stage, digest), result in zip(own, results, strict=False):
+        if stage.digest != digest:
+            return False
         if stage.stored is None:
             break
-        made += tuple(layer.digest for layer in result.changed)
-        if not _is(stage.stored, below, made):
+        made += _layers((result,))
+        if not _is(stage.stored, below, made, job):
             return False
     return True
 
 
-def _is(stored: StageDesc, below: StageDesc | None, made: tuple[str, ...]) -> bool:
+def _hides(image: PlannedImage) -> bool:
+    """Whether stages may lie below the first planned one."""
+    first = image.stages[0]
+    return first.stored is not None and first.work.block is not None
+
+
+def _layers(runs: Iterable[RunResult]) -> tuple[str, ...]:
+    return tuple(layer.digest for run in runs for layer in run.changed)
+
+
+def _is(
+    stored: StageDesc, below: StageDesc | None, made: tuple[str, ...], job: ObservedJob
+) -> bool:
     """Whether the stored layers are those below plus those made. An external base's layers are not known here."""
     if below is not None:
         return stored.layers == (*below.layers, *made)
-    return bool(made) and stored.layers[-len(made) :] == made
+    if job.parent_layers is None:
+        return bool(made) and stored.layers[-len(made) :] == made
+    return stored.layers[job.parent_layers :] == made
 
 
 def _stored_parent(plan: BuildPlan, image: PlannedImage, index: int) -> StageDesc | None:

@@ -16,6 +16,7 @@ from conveyor.jobs import ssh
 from conveyor.jobs.model import JobOrder
 from conveyor.jobs.mounts import Volumes, VolumeSources, volumes_of
 from conveyor.jobs.repositories import repositories
+from conveyor.plan.blocks import STAGE as DOCKERFILE
 from conveyor.plan.model import PlannedStage
 
 Json = dict[str, object]
@@ -87,13 +88,18 @@ def job(
             "completions": 1,
             "parallelism": 1,
             "podReplacementPolicy": "Failed",
-            "activeDeadlineSeconds": build.spec.stage_timeout_seconds() * max(1, len(order.stages)),
+            "activeDeadlineSeconds": build.spec.stage_timeout_seconds() * _stage_count(order),
             "template": {
                 "metadata": _pod_metadata(order, build),
                 "spec": _pod_spec(order, build, settings, stage_task, courier_task),
             },
         },
     }
+
+
+def _stage_count(order: JobOrder) -> int:
+    """How many stages of the user's there are: inner ones are parts of one."""
+    return max(1, sum(not stage.inner for stage in order.stages))
 
 
 def _labels(order: JobOrder, build: ImageBuild) -> dict[str, str]:
@@ -110,7 +116,8 @@ def _labels(order: JobOrder, build: ImageBuild) -> dict[str, str]:
         names.LABEL_IMAGE: names.label_value(order.image),
     }
     if stages:
-        labels[names.LABEL_STAGE] = names.label_value(stages[0].name)
+        shown = DOCKERFILE if stages[0].inner else stages[0].name
+        labels[names.LABEL_STAGE] = names.label_value(shown)
         labels[names.LABEL_STAGE_DIGEST] = str(stages[0].digest)[:_LABEL_VALUE]
     return labels
 
@@ -123,6 +130,7 @@ def _annotations(order: JobOrder, build: ImageBuild) -> dict[str, str]:
         names.ANNOTATION_DIGESTS: ",".join(str(stage.digest) for stage in order.stages),
         names.ANNOTATION_CONTENTS: ",".join(str(stage.content_digest) for stage in order.stages),
         names.ANNOTATION_PARENT: order.parent.manifest_digest,
+        names.ANNOTATION_PARENT_LAYERS: str(len(order.parent.layers)),
         names.ANNOTATION_EXPORTS: json.dumps(exports),
         names.ANNOTATION_RUN: run_id(build),
     }

@@ -84,6 +84,7 @@ class ObservedJob:
         digests: Stage digests in the order of its runs; () for an export Job.
         contents: Their content digests: a git stage of one digest has other files at another commit.
         parent: Manifest digest of the stage image it started from.
+        parent_layers: How many layers that has; None where the Job does not say.
         exports: Local export id to export key, as the Job was told.
         waiting: Why it does not run yet, for people; "" when it does.
         waiting_reason: The same as a reason.
@@ -102,6 +103,7 @@ class ObservedJob:
     phase: JobPhase
     created_at: str
     result: StageResult
+    parent_layers: int | None = None
     started_at: str = ""
     finished_at: str = ""
     waiting: str = ""

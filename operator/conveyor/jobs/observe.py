@@ -49,6 +49,7 @@ def observe(
         digests=tuple(digests.split(",")) if digests else (),
         contents=tuple(contents.split(",")) if contents else (),
         parent=notes.get(names.ANNOTATION_PARENT, ""),
+        parent_layers=_count(notes.get(names.ANNOTATION_PARENT_LAYERS, "")),
         exports=json.loads(notes.get(names.ANNOTATION_EXPORTS) or "{}"),
         phase=phase,
         created_at=meta.get("creationTimestamp", ""),
@@ -59,6 +60,10 @@ def observe(
         waiting_reason=reason,
         deleting="deletionTimestamp" in meta,
     )
+
+
+def _count(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() else None
 
 
 def result_blob(pod: Json | None) -> str:

@@ -59,6 +59,7 @@ def _image(
         )
         for part in (*blocks, image)
         for stage in part.stages
+        if not stage.inner
     ]
     rows = _finished_blocks(image.name, rows, times) + rows
     last = image.stages[-1].stored

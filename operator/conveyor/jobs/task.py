@@ -8,7 +8,7 @@ Steps are written by `task_stapel` and `task_dockerfile`.
 import base64
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -68,7 +68,7 @@ def tasks(order: JobOrder, plan: BuildPlan, around: Surroundings) -> tuple[str, 
         "version": 1,
         "env": _environment(order, around),
         "caFile": f"{CA_PATH}/ca.crt" if around.ca else None,
-        "runs": [{"layers": _layers(order.stages[run.number], run)} for run in runs],
+        "runs": [{"layers": layers} for layers in _layers(order, runs)],
         "exports": [_export(f"e{i}", export) for i, export in enumerate(order.exports)],
     }
     if ssh.wanted(order, len(around.ssh_keys)):
@@ -136,7 +136,12 @@ def _export(local: str, export: Export) -> Json:
     return {"id": local, "kind": "copy", "sources": list(export.sources)}
 
 
-def _layers(stage: PlannedStage, run: StageRun) -> list[Json]:
-    if stage.work.block is not None:
-        return block_layers(stage.work.block, run)
-    return [{"steps": stapel_steps(stage, run)}]
+def _layers(order: JobOrder, runs: list[StageRun]) -> Iterator[list[Json]]:
+    """The layers of every run; an instruction finds the config that those before it in the Job have left."""
+    config = order.parent.config
+    for stage, run in zip(order.stages, runs, strict=True):
+        if stage.work.block is None:
+            yield [{"steps": stapel_steps(stage, run)}]
+        else:
+            layers, config = block_layers(stage.work.block, run, config)
+            yield layers

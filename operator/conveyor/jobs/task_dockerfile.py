@@ -1,7 +1,8 @@
 """The layers of a FROM block of a Dockerfile.
 
-In: the instructions of a planned stage. Out: steps of the stage task (`docs/stage-task.md`), one layer for each instruction
-that may change files. Files to be copied are asked of the courier on the way.
+In: the instructions of a planned stage, and the config of the image that they find. Out: steps of the stage task
+(`docs/stage-task.md`), one layer for each instruction that may change files, and the config after them. Files to be copied are
+asked of the courier on the way.
 """
 
 from collections.abc import Mapping
@@ -9,20 +10,21 @@ from collections.abc import Mapping
 from conveyor.jobs import exports
 from conveyor.jobs.task_inputs import Json, StageRun
 from conveyor.plan.digest import OWN_REPOSITORY
-from conveyor.plan.image_config import apply_instruction, run_command
+from conveyor.plan.image_config import Config, apply_instruction, run_command
 from conveyor.plan.model import BlockStep, DockerfileBlock
 
 
-def block_layers(block: DockerfileBlock, run: StageRun) -> list[Json]:
+def block_layers(
+    block: DockerfileBlock, run: StageRun, config: Config
+) -> tuple[list[Json], Config]:
     """One layer for every instruction that may change files; the others only move the config on."""
-    config = run.order.parent.config
     layers: list[Json] = []
     for step in block.steps:
         config = apply_instruction(config, step)
         task = _block_step(step, config, block, run)
         if task is not None:
             layers.append({"steps": [task]})
-    return layers
+    return layers, config
 
 
 def _block_step(

@@ -1,4 +1,4 @@
-"""Whether building a stage needs a pod.
+"""Whether building a stage needs a pod, and whether it can be built.
 
 In: a planned stage. Out: yes or no. A stage that only changes the image config is written by the operator itself.
 """
@@ -8,6 +8,11 @@ from typing import Final
 from conveyor.plan.model import PlannedStage
 
 FILE_INSTRUCTIONS: Final = frozenset({"RUN", "COPY", "ADD", "WORKDIR"})
+
+
+def has_values(stage: PlannedStage) -> bool:
+    """Whether the images whose values the stage takes are stored; its digest may be known before."""
+    return all(dependency.known for dependency in stage.work.dependencies)
 
 
 def needs_pod(stage: PlannedStage) -> bool:

@@ -2,12 +2,13 @@
 
 In: a `DockerfileImage`, its `BlockPlan`s, the images planned so far. Out: a `PlannedImage` for each block that something
 has to be built from, the target last and with the stage `imageSpec` if there is one. A block's digest is exactly that of
-werf for an image with this block as target, so blocks are shared between images and with werf itself. While a build arg
+werf for an image with this block as target, so blocks are shared between images and with werf itself. A block that has to be
+built has inner stages before the stage `dockerfile`, where they are wanted (`conveyor.plan.inner_stages`). While a build arg
 that the Dockerfile declares waits for another image (`dependencies`), nothing of it is known but that it is Unknown.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from conveyor.config.model import DockerfileImage, WerfConfig
 from conveyor.plan import labels
@@ -18,6 +19,7 @@ from conveyor.plan.dockerfile import BlockPlan, plan_dockerfile
 from conveyor.plan.dockerfile_source import ArgumentUnknownError
 from conveyor.plan.image_spec import add_image_spec
 from conveyor.plan.images import needed_images
+from conveyor.plan.inner_stages import InnerStages
 from conveyor.plan.inquiry import Waiting
 from conveyor.plan.model import PlannedImage, StageState, StageWork
 
@@ -29,6 +31,8 @@ def plan_blocks(
     config: WerfConfig,
     chain: Chain,
     images: Mapping[str, PlannedImage],
+    *,
+    inner: bool = False,
 ) -> tuple[PlannedImage, ...]:
     """Plan the blocks that are needed: the target, and what blocks to be built start or copy from.
 
@@ -37,6 +41,7 @@ def plan_blocks(
         config: The config it is from.
         chain: An empty chain for the image; each block gets a copy of it.
         images: Images planned so far, among them all that `dependencies` name.
+        inner: Plan what blocks are built from as stages of their own.
 
     Raises:
         Waiting: A question is open.
@@ -57,7 +62,8 @@ def plan_blocks(
         raise Waiting
     added = {labels.WERF: config.meta.project, **values.labels}
     work = StageWork(dependencies=values.dependencies, labels=added)
-    return _needed(image, found, work, chain)
+    rows = _needed(image, found, work, chain)
+    return _with_inner(rows, chain, config.meta.project) if inner else _images(rows)
 
 
 def _unknown(
@@ -74,38 +80,75 @@ def _unknown(
     return _image(image, image.name, chain, needed_images(image))
 
 
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A block and how it is planned; its first stage is `dockerfile`."""
+
+    block: BlockPlan
+    image: PlannedImage
+
+    @property
+    def stored(self) -> bool:
+        return self.image.stages[0].state is StageState.CACHED
+
+
 def _needed(
     image: DockerfileImage, blocks: Sequence[BlockPlan], work: StageWork, chain: Chain
-) -> tuple[PlannedImage, ...]:
+) -> list[_Row]:
     target = blocks[-1]
     needed = {target.name}
-    rows: list[PlannedImage] = []
+    rows: list[_Row] = []
     for block in reversed(blocks):
         if block.name not in needed:
             continue
-        row = _plan_block(image, block, work, chain, target=block is target)
-        rows.append(row if block is target else replace(row, block_of=image.name, final=False))
+        planned = _plan_block(image, block, work, chain, target=block is target)
+        if block is not target:
+            planned = replace(planned, block_of=image.name, final=False)
+        rows.append(_Row(block, planned))
         # An imageSpec on top needs no other blocks.
-        if row.stages[0].state is not StageState.CACHED:
+        if not rows[-1].stored:
             needed.update(block.depends_on)
-    return tuple(reversed(rows))
+    return rows[::-1]
+
+
+def _images(rows: Sequence[_Row]) -> tuple[PlannedImage, ...]:
+    return tuple(row.image for row in rows)
+
+
+def _with_inner(rows: Sequence[_Row], chain: Chain, project: str) -> tuple[PlannedImage, ...]:
+    """Plan the inner stages of the blocks to be built, each after those that it is built from."""
+    planned: dict[str, PlannedImage] = {}
+    inner = InnerStages(project, planned)
+    for row in rows:
+        if not row.stored:
+            inner.ask(row.block, chain)
+    for row in rows:
+        stages = row.image.stages
+        if not row.stored:
+            stages = (*inner.plan(row.block, _empty(row.block, chain), stages[0]), *stages[1:])
+        planned[row.image.name] = replace(row.image, stages=stages)
+    return tuple(planned.values())
 
 
 def _plan_block(
     image: DockerfileImage, block: BlockPlan, work: StageWork, chain: Chain, *, target: bool
 ) -> PlannedImage:
-    own = Chain(
+    own = _empty(block, chain)
+    depends = hashed("StageDependencies", block.digest_components)
+    own.add(STAGE, depends, replace(work, block=block.block, refused=block.refused), git=False)
+    if target and image.image_spec is not None:
+        add_image_spec(own, image.image_spec, work.labels[labels.WERF])
+    return _image(image, block.name, own, (*block.depends_on, *needed_images(image)))
+
+
+def _empty(block: BlockPlan, chain: Chain) -> Chain:
+    return Chain(
         image=block.name,
         platform=chain.platform,
         base=block.base,
         facts=chain.facts,
         inquiry=chain.inquiry,
     )
-    depends = hashed("StageDependencies", block.digest_components)
-    own.add(STAGE, depends, replace(work, block=block.block, refused=block.refused), git=False)
-    if target and image.image_spec is not None:
-        add_image_spec(own, image.image_spec, work.labels[labels.WERF])
-    return _image(image, block.name, own, (*block.depends_on, *needed_images(image)))
 
 
 def _image(

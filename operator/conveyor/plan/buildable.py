@@ -38,7 +38,9 @@ def check_built(plan: BuildPlan) -> None:
         for image in plan.images
         if (
             missing := [
-                stage.name for stage in image.stages if stage.state is not StageState.CACHED
+                stage.name
+                for stage in image.stages
+                if stage.state is not StageState.CACHED and not stage.inner
             ]
         )
     ]

@@ -80,14 +80,7 @@ class Chain:
             wanted_labels: Labels that a stored stage has to have.
             base_image: Reference that the digest is bound to.
         """
-        previous = self.previous
-        components = stage_components(
-            stage=hashed_name(name),
-            dependencies=dependencies,
-            previous=(previous.digest, previous.next_dependencies) if previous else None,
-            platform=self.platform,
-            base_image=base_image,
-        )
+        components = self._components(name, dependencies, base_image)
         digest = stage_digest(components)
         stored = self._select(name, digest, wanted_labels or {}, git=git)
         self._carry(stored.labels if stored else None, git=git)
@@ -107,6 +100,16 @@ class Chain:
                 components=components,
             )
         )
+
+    def skip(self, name: str, dependencies: Component) -> StageDigest:
+        """Take a stage into the digests of those that follow without planning it; return its digest."""
+        digest = stage_digest(self._components(name, dependencies))
+        self.previous = Previous(digest, next_dependencies(name, self.carried.values()), None)
+        return digest
+
+    def serving(self, name: str, digest: StageDigest) -> StageDesc | None:
+        """Return the stored stage that serves as the first one of the chain."""
+        return self._select(name, digest, {}, git=False)
 
     def add_unknown(
         self,
@@ -130,6 +133,18 @@ class Chain:
                 question=question,
                 components=(known,) if known else (),
             )
+        )
+
+    def _components(
+        self, name: str, dependencies: Component, base_image: str = ""
+    ) -> tuple[Component, ...]:
+        previous = self.previous
+        return stage_components(
+            stage=hashed_name(name),
+            dependencies=dependencies,
+            previous=(previous.digest, previous.next_dependencies) if previous else None,
+            platform=self.platform,
+            base_image=base_image,
         )
 
     def _select(

@@ -126,18 +126,15 @@ def _plan_block(
     _check_platform(source, block)
     base = _base(source, block)
     components = _components(source, block, digests, progress)
-    steps = _steps(source, block, base, maker, progress)
+    steps = block_steps(source, block, base, maker, progress)
     if components is None or steps is None:
         return None
-    start = Instruction(
-        keyword="FROM", args=(source.base(block),), original=f"FROM {block.base}", line=block.line
-    )
     names = (source.name(other) for other in references(source, block))
     return BlockPlan(
         name=source.name(block),
         digest_components=components,
         block=DockerfileBlock(
-            steps=(BlockStep(instruction=start), *steps),
+            steps=(from_step(source, block), *steps),
             context=source.context,
             dockerfile=source.image.dockerfile,
             dockerignore=source.packed_ignore,
@@ -233,9 +230,24 @@ def _context_question(source: Source, files: ContextFiles) -> ContextChecksum:
     )
 
 
-def _steps(
+def from_step(source: Source, block: Block) -> BlockStep:
+    """Return FROM as the first step of a block."""
+    base = source.base(block)
+    return BlockStep(
+        instruction=Instruction(
+            keyword="FROM", args=(base,), original=f"FROM {block.base}", line=block.line
+        )
+    )
+
+
+def block_steps(
     source: Source, block: Block, base: Base, maker: StepMaker, progress: Progress
 ) -> tuple[BlockStep, ...] | None:
+    """Return the instructions of a block as they are executed; None while a question is open.
+
+    Args:
+        progress: Has the blocks that this one is built from.
+    """
     scope = _scope(source, block, base, progress)
     try:
         steps, after = maker.steps(block, scope, _copy_sources(source, block))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from conveyor.config.dockerfile import Instruction
+from conveyor.config.dockerfile_mounts import RunMount
 from conveyor.config.model import (
     Dependency,
     GitMapping,
@@ -186,6 +187,7 @@ class StageWork:
         image_spec: Image config changes of `imageSpec:`, labels without templates.
         refused: Why this version can plan but not build the stage, with file and line; "" when it can.
         mounts: Mounts of the image and of the images it is built from; their content is never part of a layer.
+        run_mounts: Mounts of the block's RUN. They are the whole pod's, so stages with others need another one.
         emptied: Mount points that the stage leaves as empty directories (only `from` has any); nothing is mounted then.
     """
 
@@ -202,6 +204,7 @@ class StageWork:
     labels: Mapping[str, str] = field(default_factory=dict)
     refused: str = ""
     mounts: tuple[Mount, ...] = ()
+    run_mounts: tuple[RunMount, ...] = ()
     emptied: tuple[str, ...] = ()
 
 
@@ -214,6 +217,7 @@ class PlannedStage:
         content_digest: Of the stored stage's label when Cached, computed when ToBuild.
         stored: The selected stage when Cached.
         components: Named arguments of the digest, in hash order; of an Unknown stage what is known of them.
+        inner: Part of the stage `dockerfile` behind it, with a digest of our own (`conveyor.plan.inner_stages`).
     """
 
     image: str
@@ -226,6 +230,7 @@ class PlannedStage:
     stored: StageDesc | None = None
     question: Question | None = None
     components: tuple[Component, ...] = ()
+    inner: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ the rest: the stages that wait for it are planned as Unknown.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
@@ -39,6 +40,7 @@ def plan(
     *,
     images: tuple[str, ...] = (),
     keep_entrypoint_with_cmd: bool = False,
+    inner: bool = False,
 ) -> BuildPlan | frozenset[Question]:
     """Plan the images of a config and everything they need.
 
@@ -47,6 +49,7 @@ def plan(
         facts: What is known so far.
         images: Wanted image names; () for all.
         keep_entrypoint_with_cmd: `spec.compatibility.keepEntrypointWithCmd`.
+        inner: Plan inner stages of Dockerfile blocks, too: for building. They change no other stage.
 
     Returns:
         The plan; or, never empty, the questions to answer before there is one.
@@ -58,9 +61,8 @@ def plan(
     inquiry = Inquiry(facts)
     planned: dict[str, PlannedImage] = {}
     for name in (name for names in sets for name in names):
-        rows = _try(
-            config, config.image(name), facts, planned, inquiry, keep=keep_entrypoint_with_cmd
-        )
+        how = _How(keep=keep_entrypoint_with_cmd, inner=inner)
+        rows = _try(config, config.image(name), facts, planned, inquiry, how)
         planned.update((row.name, row) for row in rows)
     if inquiry.open:
         return frozenset(inquiry.open)
@@ -83,18 +85,23 @@ def platform_of(config: WerfConfig, image: Image) -> str:
     return platforms[0]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _How:
+    keep: bool
+    inner: bool
+
+
 def _try(
     config: WerfConfig,
     image: Image,
     facts: Facts,
     planned: dict[str, PlannedImage],
     inquiry: Inquiry,
-    *,
-    keep: bool,
+    how: _How,
 ) -> Sequence[PlannedImage]:
     """Plan one image as far as the facts go; nothing when a question is open."""
     try:
-        return tuple(_plan_image(config, image, facts, planned, inquiry, keep=keep))
+        return tuple(_plan_image(config, image, facts, planned, inquiry, how))
     except Waiting:
         return ()
     except UserError:
@@ -110,8 +117,7 @@ def _plan_image(
     facts: Facts,
     planned: dict[str, PlannedImage],
     inquiry: Inquiry,
-    *,
-    keep: bool,
+    how: _How,
 ) -> Iterator[PlannedImage]:
     chain = Chain(
         image=image.name,
@@ -131,14 +137,14 @@ def _plan_image(
     if not planned.keys() >= set(needed_images(image)):
         raise Waiting
     if isinstance(image, DockerfileImage):
-        yield from plan_blocks(image, config, chain, planned)
+        yield from plan_blocks(image, config, chain, planned, inner=how.inner)
         return
     around = Surroundings(
         project=config.meta.project,
         build_cache_version=config.meta.cache_version,
         images=planned,
         inquiry=inquiry,
-        keep_entrypoint_with_cmd=keep,
+        keep_entrypoint_with_cmd=how.keep,
     )
     yield PlannedImage(
         name=image.name,

@@ -126,6 +126,21 @@ class ContextChecksum:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ContextListing:
+    """Which files does one ADD/COPY find in the build context, exactly? Answer: 64 hex digits.
+
+    They stand for path, mode and object id of each file after the ignore file, and for the directories. Fields as of
+    `ContextChecksum`; `sources` as the instruction names them.
+    """
+
+    repo: str
+    commit: str
+    context: str
+    dockerignore: str
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ContextHash:
     """Hash of names and contents of the build context's files (werf: BuildContextArchive checksums, werf-semantics 4.9).
 
@@ -203,6 +218,7 @@ Question = (
     | Ancestry
     | CommitExists
     | ContextChecksum
+    | ContextListing
     | ContextHash
     | AddedFiles
     | CommitParents

@@ -2,7 +2,8 @@
 
 In: a `DockerfileImage` with `staged`, and facts. Out: a `PlannedImage` for each FROM block that the target needs, the target
 last, with the stages and digests of werf 2.x (werf-semantics 4.9, 14.3). What names another block's stage hashes its whole
-reference, creation time included: such stages are Unknown until that one is stored. Building them is not part of this version.
+reference, creation time included: such stages are Unknown until that one is stored. What each stage executes is planned as for
+Dockerfiles that are built as a whole, by Docker's rules: variables are replaced once more.
 """
 
 from collections.abc import Mapping
@@ -15,9 +16,19 @@ from conveyor.config.dockerfile_model import INVALID, NOT_SUPPORTED
 from conveyor.config.model import DockerfileImage, WerfConfig
 from conveyor.plan.answers import BaseImage, StoredImage
 from conveyor.plan.chain import Chain
+from conveyor.plan.dockerfile import block_steps, from_step
 from conveyor.plan.dockerfile_source import Progress, Source, check_reference, read_source
+from conveyor.plan.dockerfile_steps import Scope, StepMaker
 from conveyor.plan.inquiry import Unknowable, Waiting
-from conveyor.plan.model import Base, ExternalBase, ImageBase, PlannedImage, ScratchBase
+from conveyor.plan.model import (
+    Base,
+    BlockStep,
+    DockerfileBlock,
+    ExternalBase,
+    ImageBase,
+    PlannedImage,
+    ScratchBase,
+)
 from conveyor.plan.questions import BaseImageInfo, ImageReference, Question
 from conveyor.plan.staged_stages import VERSION_VARIABLE, BlockStages, ReferenceUnknownError
 from conveyor.plan.staged_words import StagedWords
@@ -57,7 +68,8 @@ def plan_staged(
         chain.inquiry.note(*progress.questions)
         raise Waiting
     words = StagedWords(source.parsed, image.args, chain.platform)
-    return tuple(_Blocks(source, words, config.meta.project, chain).rows())
+    maker = StepMaker(source.parsed, source.args)
+    return tuple(_Blocks(source, words, config.meta.project, chain, maker, progress).rows())
 
 
 @dataclass(slots=True)
@@ -66,6 +78,8 @@ class _Blocks:
     words: StagedWords
     project: str
     around: Chain
+    maker: StepMaker
+    progress: Progress
     planned: dict[int, PlannedImage] = field(default_factory=dict)
     envs: dict[int, dict[str, str]] = field(default_factory=dict)
     # Blocks of whose base's environment nobody can tell; they are planned as on an empty one, and Unknown.
@@ -122,8 +136,11 @@ class _Blocks:
         )
         name = self.source.name(block)
         own = replace(self.around, image=name, base=base, stages=[], carried={})
+        steps, refused = self._steps(block, base)
         BlockStages(
             source=self.source,
+            steps=steps,
+            refused=refused,
             project=self.project,
             block=block,
             base=self._base_block(block),
@@ -142,6 +159,29 @@ class _Blocks:
             platform=own.platform,
             depends_on=tuple(dict.fromkeys(map(self.source.name, self._references(block)))),
         )
+
+    def _steps(self, block: Block, base: Base) -> tuple[DockerfileBlock, str]:
+        """What the block's stages execute, or why it cannot be built."""
+        made: tuple[BlockStep, ...] | None = ()
+        refused = ""
+        try:
+            made = block_steps(self.source, block, base, self.maker, self.progress)
+        except UserError as error:  # it can be planned nevertheless
+            refused = error.message
+            self.progress.scopes[block.index] = Scope.of_image(())
+        if made is None:
+            self.around.inquiry.note(*self.progress.questions)
+            raise Waiting
+        source = self.source
+        steps = (from_step(source, block), *(s for s in made if s.instruction.keyword != "ARG"))
+        whole = DockerfileBlock(
+            steps=steps,
+            context=source.context,
+            dockerfile=source.image.dockerfile,
+            dockerignore=source.packed_ignore,
+            commit=source.commit,
+        )
+        return whole, refused or self.progress.refusals.get(block.index, "")
 
     def _base_env(self, block: Block, base: Base) -> dict[str, str]:
         found = self._base_block(block)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from conveyor.config.dockerfile import Block, Instruction
 from conveyor.config.dockerfile_blocks import source_block
+from conveyor.config.dockerfile_check import unbuildable_flag
 from conveyor.config.dockerfile_mounts import RunMount, mount_flags, parse_mount
 from conveyor.config.dockerignore import context_source
 from conveyor.plan import labels
@@ -16,7 +17,7 @@ from conveyor.plan.chain import Chain
 from conveyor.plan.digest import hashed
 from conveyor.plan.dockerfile_digest import ContextFiles, missing_sources
 from conveyor.plan.dockerfile_source import OWN, Source
-from conveyor.plan.model import Component, StageWork
+from conveyor.plan.model import Component, DockerfileBlock, StageWork
 from conveyor.plan.questions import ContextHash, ImageReference, Question
 from conveyor.plan.staged_digest import (
     copy_components,
@@ -43,6 +44,8 @@ class BlockStages:
     """One block.
 
     Attributes:
+        steps: What the block executes: FROM, then every instruction but ARG; FROM alone when it cannot be built.
+        refused: Why it cannot.
         base: The block it starts from, None for an image from outside or scratch.
         base_reference: What FROM says, variables replaced.
         reference: Returns `repo:tag` of another block's last stage, or raises ReferenceUnknownError.
@@ -51,6 +54,8 @@ class BlockStages:
     """
 
     source: Source
+    steps: DockerfileBlock
+    refused: str
     project: str
     block: Block
     base: Block | None
@@ -70,12 +75,13 @@ class BlockStages:
         if self.chain.facts.staged_version == _V2:
             version = self.source.image.cache_version
             outside = "" if self.base else self.base_reference
-            self._add("FROM", 1, self.block.line, lambda: from_components(outside, version))
+            start = StageWork(block=self._part(slice(1)), refused=self.refused)
+            self._add("FROM1", start, lambda: from_components(outside, version))
             first = 2
         self.chain.question = self.chain.question or self.question
         self._ask(instructions)
-        for number, staged in enumerate(instructions, first):
-            self._instruction(number, staged)
+        for index, staged in enumerate(instructions):
+            self._instruction(index, f"{staged.instruction.keyword}{index + first}", staged)
         if not self.chain.stages:
             text = (
                 "no instruction after FROM: version v1 of staged Dockerfiles has no stage for it; "
@@ -89,25 +95,30 @@ class BlockStages:
         questions = (self._copied(one) for one in copies if one.keyword in ("COPY", "ADD"))
         self.chain.inquiry.note(*(question for question in questions if question))
 
-    def _instruction(self, number: int, staged: StagedInstruction) -> None:
+    def _instruction(self, index: int, shown: str, staged: StagedInstruction) -> None:
         one = staged.instruction
+        # The step of FROM goes along with the first stage.
+        start = 0 if not self.chain.stages else index + 1
+        work = StageWork(
+            block=self._part(slice(start, index + 2)), refused=self.refused or self._problem(one)
+        )
 
         def components() -> list[Component]:
             if one.keyword == "RUN":
                 return self._run(staged)
             return self._copy(one) if one.keyword in ("COPY", "ADD") else plain_components(one)
 
-        self._add(one.keyword, number, one.line, components)
+        self._add(shown, work, components)
 
-    def _add(
-        self, keyword: str, number: int, line: int, components: Callable[[], list[Component]]
-    ) -> None:
-        shown = f"{keyword}{number}"
-        place = f"{self.source.parsed.file}:{line}"
-        work = StageWork(
-            labels={labels.WERF: self.project},
-            refused=f"{place}: stages of a staged Dockerfile are not supported",
-        )
+    def _part(self, which: slice) -> DockerfileBlock:
+        return replace(self.steps, steps=self.steps.steps[which])
+
+    def _problem(self, instruction: Instruction) -> str:
+        problem = unbuildable_flag(instruction)
+        return f"{self.source.parsed.file}:{instruction.line}: {problem}" if problem else ""
+
+    def _add(self, shown: str, work: StageWork, components: Callable[[], list[Component]]) -> None:
+        work = replace(work, labels={labels.WERF: self.project})
         if self.chain.question is not None:
             self.chain.add_unknown(shown, work, self.chain.question, git=False)
             return

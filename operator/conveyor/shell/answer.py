@@ -57,7 +57,9 @@ class Answers:
             self._known, lambda question: (_scope(session, question, run), question)
         )
         outcome = await plan_by_asking(
-            lambda told: plan(config, told, images=images, keep_entrypoint_with_cmd=keep),
+            lambda told: plan(
+                config, told, images=images, keep_entrypoint_with_cmd=keep, inner=True
+            ),
             replace(
                 facts, answers=ChainMap(dict(facts.answers), cast("dict[Question, Answer]", known))
             ),

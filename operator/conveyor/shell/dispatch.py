@@ -24,7 +24,7 @@ from conveyor.jobs.mounts import without_hidden_exports
 from conveyor.jobs.repositories import repositories
 from conveyor.jobs.task import tasks
 from conveyor.plan.image_config import kept_labels
-from conveyor.plan.model import BuildPlan
+from conveyor.plan.model import BuildPlan, PlannedStage
 from conveyor.shell.clock import now
 from conveyor.shell.publish import Published, Replan, parent_image, publish
 from conveyor.shell.reports import Reports
@@ -117,10 +117,14 @@ class Dispatcher:
 
     async def publish(
         self, session: Session, plan: BuildPlan, action: PublishStage, replan: Replan, commit: str
-    ) -> Published:
-        """Publish a stage and tell about it."""
-        done = await publish(session, self._locks, plan, action, replan, commit)
-        what = f"{action.image or '~'}/{action.stage.name}: {done.stage.id}"
+    ) -> None:
+        """Publish a stage, with what was built upon it, and tell about it."""
+        for done in await publish(session, self._locks, plan, action, replan, commit):
+            await self._tell(session.build, done)
+
+    async def _tell(self, build: ImageBuild, done: Published) -> None:
+        stage = done.planned
+        what = f"{stage.image or '~'}/{stage.name}: {done.stage.id}"
         if done.discarded:
             reason, text = (
                 Reason.STAGE_DISCARDED,
@@ -128,19 +132,20 @@ class Dispatcher:
             )
         else:
             reason, text = Reason.STAGE_BUILT, what
-        await self._events.post(session.build, reason, text)
+        log.info("%s %s", reason.value, what, extra={"build": build.metadata.name})
+        if stage.inner:
+            return  # a part of a stage: what it costs to tell of it is better spent
+        await self._events.post(build, reason, text)
         if not done.discarded:
-            await self._tell_kept_labels(session.build, action)
+            await self._tell_kept_labels(build, stage)
         STAGES.labels("discarded" if done.discarded else "built").inc()
-        log.info("%s %s", reason.value, what, extra={"build": session.build.metadata.name})
-        return done
 
-    async def _tell_kept_labels(self, build: ImageBuild, action: PublishStage) -> None:
-        spec = action.stage.work.image_spec
+    async def _tell_kept_labels(self, build: ImageBuild, stage: PlannedStage) -> None:
+        spec = stage.work.image_spec
         kept = kept_labels(spec) if spec else ()
         if spec is not None and kept:
             message = (
-                f"{spec.at}: image {action.image or '~'}: removeLabels does not remove {', '.join(kept)}: without "
+                f"{spec.at}: image {stage.image or '~'}: removeLabels does not remove {', '.join(kept)}: without "
                 "them a stage is not found again; keepEssentialWerfLabels: true says that this is meant"
             )
             await self._events.post(build, Reason.LABELS_KEPT, message, warning=True)

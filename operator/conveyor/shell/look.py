@@ -177,7 +177,7 @@ class Course:
         match action:
             case PublishStage():
                 await self._dispatcher.publish(session, step.plan, action, replan, commit)
-                return True
+                return not action.continued
             case RecordExport():
                 await self._dispatcher.record(session, step.plan, action)
                 return True

@@ -2,12 +2,14 @@
 
 In: a stage whose layers are pushed (or that has none). Out: the stage that is used from now on: ours, or another that was there
 first, and then ours is discarded. Building happened outside of any lock; only "list again, choose, tag" is serialised per
-(repository, digest), by a Lease (werf: saving a stage).
+(repository, digest), by a Lease (werf: saving a stage). Inner stages of a FROM block are written together with what was built
+upon them, under a lock of this process alone: a second one of the same digest does no harm.
 """
 
-import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from conveyor.adapters.lock_manager import LockManager
@@ -16,30 +18,38 @@ from conveyor.api.errors import NotYet
 from conveyor.api.names import Reason
 from conveyor.jobs.decision import PublishStage
 from conveyor.jobs.image import stage_config
-from conveyor.jobs.model import ParentImage
-from conveyor.plan.answers import StageDesc, StageID
+from conveyor.jobs.model import LayerRef, ParentImage
+from conveyor.plan.answers import StageDesc, StageDigest, StageID
 from conveyor.plan.model import (
     BuildPlan,
     ExternalBase,
     ImageBase,
     PlannedStage,
     ScratchBase,
-    StageState,
 )
 from conveyor.shell.clock import now
 from conveyor.shell.session import Session
-
-log = logging.getLogger(__name__)
 
 Replan = Callable[[], Awaitable[BuildPlan]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """The stage to use; `discarded` when it is not the one that was just built."""
+    """The stage to use of a planned one; `discarded` when it is not the one that was just built."""
 
+    planned: PlannedStage
     stage: StageDesc
     discarded: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Image:
+    """A stage as it will be written: `layers` are those since the image that the first one starts from."""
+
+    stage: PlannedStage
+    id: StageID
+    config: Mapping[str, object]
+    layers: tuple[LayerRef, ...]
 
 
 def previous_stage(plan: BuildPlan, stage: PlannedStage) -> PlannedStage | None:
@@ -81,49 +91,106 @@ async def publish(
     action: PublishStage,
     replan: Replan,
     commit: str,
-) -> Published:
-    """Tag the stage unless a suitable one is stored by now.
+) -> tuple[Published, ...]:
+    """Tag the stage, and those that follow in the action, unless suitable ones are stored by now.
 
     Raises:
         NotYet: The lock was lost or is held for long.
     """
-    stage = action.stage
-    repo = session.build.spec.repo
     built_on = action.job.parent if action.job and action.run == 0 else ""
-    parent = await parent_image(session, plan, stage, built_on)
-    async with locks.lock(names.stage_lease_name(repo, str(stage.digest))) as held:
-        existing = _stored(await replan(), stage)
-        if existing is not None:
-            return Published(stage=existing, discarded=True)
+    parent = await parent_image(session, plan, action.stage, built_on)
+    async with AsyncExitStack() as stack:
+        held = await _lock(stack, session.build.spec.repo, action, locks)
+        wanted, there = _wanted(await replan(), action)
+        stages = await session.storage.stages() if wanted else {}
+        images = _images(wanted, parent, stages, commit)
+        if not held():
+            text = f"the lock of stage {action.all[-1].stage.digest} was lost"
+            raise NotYet(Reason.LOCK_LOST, text, after=1.0)
+        return (*await _write(session, parent, images), *there)
+
+
+async def _lock(
+    stack: AsyncExitStack, repo: str, action: PublishStage, locks: LockManager
+) -> Callable[[], bool]:
+    held: Callable[[], bool] = lambda: True  # noqa: E731 - nobody can take a lock of the process
+    for one in action.all:
+        name = names.stage_lease_name(repo, str(one.stage.digest))
+        if one.stage.inner:
+            await stack.enter_async_context(locks.local(name))
+        else:
+            held = await stack.enter_async_context(locks.lock(name))
+    return held
+
+
+def _wanted(
+    plan: BuildPlan, action: PublishStage
+) -> tuple[tuple[PublishStage, ...], tuple[Published, ...]]:
+    """What is to be written, up to the first one that is stored by now: what was built upon ours stands on nothing then."""
+    wanted: list[PublishStage] = []
+    for one in action.all:
+        row = _row(plan, one.stage)
+        if row is not None and row.stored is not None:
+            return tuple(wanted), (Published(planned=one.stage, stage=row.stored, discarded=True),)
+        if row is None and one.stage.inner:
+            break  # a later stage of the block is stored by now
+        wanted.append(one)
+    return tuple(wanted), ()
+
+
+def _images(
+    actions: Iterable[PublishStage],
+    parent: ParentImage,
+    stages: Mapping[StageDigest, Sequence[int]],
+    commit: str,
+) -> list[_Image]:
+    images: list[_Image] = []
+    layers: tuple[LayerRef, ...] = ()
+    for one in actions:
         created = now()
-        stage_id = await _new_id(session, stage, parent, created)
+        stage_id = _new_id(one.stage, parent, stages, created)
         config = stage_config(
-            stage,
+            one.stage,
             parent,
-            action.result,
+            one.result,
             project_commit=commit,
             created=created.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         )
-        if not held():
-            raise NotYet(Reason.LOCK_LOST, f"the lock of stage {stage.digest} was lost", after=1.0)
-        layers = action.result.changed if action.result else ()
-        return Published(stage=await session.storage.publish(stage_id, parent, config, layers))
+        layers += one.result.changed if one.result else ()
+        images.append(_Image(stage=one.stage, id=stage_id, config=config, layers=layers))
+        parent = replace(parent, config=config, stage_id=str(stage_id))
+    return images
 
 
-def _stored(plan: BuildPlan, stage: PlannedStage) -> StageDesc | None:
-    """The suitable stored stage by the ordinary rules of selection."""
-    for row in plan.image(stage.image).stages:
-        if row.digest == stage.digest and row.state is StageState.CACHED:
-            return row.stored
-    return None
+async def _write(
+    session: Session, parent: ParentImage, images: Sequence[_Image]
+) -> list[Published]:
+    """Write the last one when all others are there: they are what it says it was built on."""
+
+    async def write(image: _Image) -> Published:
+        storage = session.storage
+        done = await storage.publish(image.id, parent, image.config, image.layers)
+        return Published(planned=image.stage, stage=done)
+
+    done = await asyncio.gather(*map(write, images[:-1]))
+    return [*done, *[await write(image) for image in images[-1:]]]
 
 
-async def _new_id(
-    session: Session, stage: PlannedStage, parent: ParentImage, created: datetime
+def _row(plan: BuildPlan, stage: PlannedStage) -> PlannedStage | None:
+    """The stage of that digest by the ordinary rules of selection."""
+    rows = plan.image(stage.image).stages
+    return next((row for row in rows if row.digest == stage.digest), None)
+
+
+def _new_id(
+    stage: PlannedStage,
+    parent: ParentImage,
+    stages: Mapping[StageDigest, Sequence[int]],
+    created: datetime,
 ) -> StageID:
     """A timestamp later than the parent's and than every stage of this digest, whatever clocks say."""
     assert stage.digest is not None  # noqa: S101 - only planned digests get here
-    times = (await session.storage.stages()).get(stage.digest, ())
+    times = stages.get(stage.digest, ())
     of_parent = int(parent.stage_id.rpartition("-")[2] or 0)
     newest = max((*times, of_parent), default=0)
     return StageID(digest=stage.digest, timestamp=max(int(created.timestamp() * 1000), newest + 1))

@@ -20,6 +20,7 @@ from tests.unit.jobs.values import (
     copying,
     digest,
     importing,
+    instruction,
     layer,
     sha,
 )
@@ -65,9 +66,13 @@ STEP = timedelta(seconds=20)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageSpec:
-    """One image: `base` and `source` are indexes of earlier images, None for an external base and for no import."""
+    """One image: `base` and `source` are indexes of earlier images, None for an external base and for no import.
+
+    The first `inner` stages are inner ones.
+    """
 
     kinds: tuple[str, ...]
+    inner: int = 0
     base: int | None = None
     source: int | None = None
 
@@ -126,17 +131,19 @@ class World:
         self.records: dict[str, Bundle] = {}
         self.jobs: dict[str, SimJob] = {}
         self.good_runs: Counter[str] = Counter()
+        self.configs: set[str] = set()
         self.faults = luck.faults
         self.rivals = luck.rivals
         self.serial = 0
 
     # --- the planner --------------------------------------------------------------------------------------------------
 
-    def plan(self) -> BuildPlan:
-        """What the planner says now."""
+    def plan(self, *, whole: bool = False) -> BuildPlan:
+        """What the planner says now; `whole`: also what lies below stored inner stages."""
         images: list[PlannedImage] = []
         for index, spec in enumerate(self.project):
-            images.append(self._image(index, spec, images))
+            image = self._image(index, spec, images)
+            images.append(image if whole else _from_last_stored(image))
         sets = tuple((one.name,) for one in images)
         return BuildPlan(project="shop", sets=sets, images=tuple(images))
 
@@ -167,6 +174,8 @@ class World:
         images: list[PlannedImage],
     ) -> PlannedStage:
         work = METADATA if kind == "config" else StageWork(commands=("make",))
+        if number <= self.project[index].inner and self.project[index].inner:
+            work = instruction("CMD" if kind == "config" else "RUN")
         known = below is None or below.digest is not None
         source = self.project[index].source
         checksum = ""
@@ -183,11 +192,14 @@ class World:
             known = known and images[source].stages[-1].digest is not None
         key = f"{below.digest if below else ''}/{number}/{kind}/{checksum}"
         identity = digest(key) if known else None
+        if kind == "config" and identity:
+            self.configs.add(identity)
         stored = self.stored.get(str(identity))
         state = StageState.UNKNOWN if not known else StageState.TO_BUILD
         return PlannedStage(
             image=f"i{index}",
             name=f"s{number}",
+            inner=number < self.project[index].inner,
             state=StageState.CACHED if stored else state,
             base=base,
             work=work,
@@ -220,6 +232,7 @@ class World:
             digests=sim.stages,
             contents=sim.stages,
             parent=sim.parent,
+            parent_layers=len(sim.below),
             exports={local: export.key for local, export in sim.exports.items()},
             phase=JobPhase.ENDED if sim.finished else running,
             created_at=sim.created.isoformat(),
@@ -261,7 +274,8 @@ class World:
             case StartJob():
                 self._start(plan, action)
             case PublishStage():
-                self._publish(plan, action)
+                for one in action.all:
+                    self._publish(plan, one)
             case RecordExport():
                 self._record(plan, action)
             case StopJob():
@@ -396,8 +410,11 @@ class World:
         if self.fatal(key):
             self._end(sim, Reason.STAGE_FAILED, final=True)
             return
-        self.good_runs[key] += 1
         self.serial += 1
+        if key in self.configs:  # it only came along
+            sim.runs.append(RunResult(layers=()))
+            return
+        self.good_runs[key] += 1
         made = self.random.choice((0, 1, 2)) if self.luck.empty else 1
         layers = tuple(layer(f"layer {self.serial} {number}") for number in range(made))
         sim.runs.append(RunResult(layers=layers))
@@ -430,3 +447,13 @@ class World:
             if stage.state is StageState.UNKNOWN:
                 return None
         return None
+
+
+def _from_last_stored(image: PlannedImage) -> PlannedImage:
+    """The image without the stages below the last stored one of those that are inner, and the one behind them."""
+    ends = [index for index, stage in enumerate(image.stages) if not stage.inner][:1]
+    found = [at for at in range(ends[0] + 1) if image.stages[at].state is StageState.CACHED]
+    if not found or not ends[0]:
+        return image
+    first = replace(image.stages[found[-1]], base=image.stages[0].base)
+    return replace(image, stages=(first, *image.stages[found[-1] + 1 :]))

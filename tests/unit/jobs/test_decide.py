@@ -290,6 +290,12 @@ def test_the_second_run_is_published_upon_the_first_runs_layers():
     assert (second.stage.name, second.run, second.result) == ("setup", 1, ran("s"))
 
 
+def test_a_stage_of_a_chain_is_told_as_soon_as_it_is_published():
+    half = job("app/install", "app/setup", parent=ON_FROM, result=StageResult(runs=(ran("i"),)))
+    (action,) = decide(situation(plan(two_stages()), half, fuse=True)).actions
+    assert (action.then, action.continued) == ((), False)
+
+
 def test_the_second_run_is_waited_for_in_the_same_job():
     half = job("app/install", "app/setup", parent=ON_FROM, result=StageResult(runs=(ran("i"),)))
     decision = decide(situation(fused("debian", "i"), half, fuse=True))

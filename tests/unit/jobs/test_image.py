@@ -2,6 +2,8 @@
 
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, union-attr, arg-type, var-annotated"
 
+from dataclasses import replace
+
 from tests.unit.jobs.values import layer, ran, taking, to_build
 
 from conveyor.config.dockerfile import Instruction
@@ -133,6 +135,26 @@ def test_a_dockerfile_block_has_a_line_for_every_instruction_and_layers_where_fi
     assert made["config"]["WorkingDir"] == "/srv"
     assert made["config"]["Labels"]["werf"] == "shop"
     assert made["config"]["Labels"]["werf-stage-content-digest"] == stage.content_digest
+
+
+def test_slices_make_the_same_image_as_the_block_in_one_go():
+    steps = (
+        step("FROM", "debian"),
+        step("LABEL", "base", "mine", "a", "1"),
+        step("RUN", "one"),
+        step("LABEL", "a", "2"),
+        step("WORKDIR", "/srv"),
+        step("COPY", "a", "b"),
+        step("CMD", "run"),
+    )
+    _, whole = config(block(*steps), ran("1", "2", "3"))
+    parent = PARENT
+    for part, result in ((steps[:3], ran("1")), (steps[3:6], ran("2", "3")), (steps[6:], ran())):
+        _, made = config(block(*part), result, parent=parent)
+        parent = replace(parent, config=made, stage_id="d-1")
+    assert made == whole
+    assert made["config"]["Labels"]["base"] == "mine"
+    assert made["config"]["Labels"]["a"] == "2"
 
 
 def test_from_leaves_no_line():

@@ -288,6 +288,20 @@ def test_run_has_the_environment_user_and_directory_of_its_place():
     assert courier["inputs"] == []
 
 
+def test_a_later_slice_of_a_job_finds_what_earlier_ones_have_set():
+    stage, _ = written(
+        block(step("ENV", "LANG", "de"), step("USER", "www"), step("RUN", "one")),
+        block(step("WORKDIR", "web"), step("SHELL", "/bin/bash", "-ec"), step("COPY", "a", "b")),
+        block(step("RUN", "two")),
+    )
+    ((folder,), (copy,)) = [one["steps"] for one in stage["runs"][1]["layers"]]
+    ((run,),) = [one["steps"] for one in stage["runs"][2]["layers"]]
+    assert (folder["path"], copy["workdir"]) == ("/srv/web", "/srv/web")
+    assert run["argv"] == ["/bin/bash", "-ec", "two"]
+    assert (run["user"], run["workdir"]) == ("www", "/srv/web")
+    assert run["env"] == {"PATH": "/bin", "LANG": "de"}
+
+
 def test_copy_takes_files_of_the_context():
     stage, courier = written(
         block(

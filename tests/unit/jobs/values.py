@@ -194,6 +194,16 @@ def copying(source: str, *, external: bool = False) -> StageWork:
     )
 
 
+def instruction(*keywords: str) -> StageWork:
+    """A part of a Dockerfile block."""
+    steps = tuple(BlockStep(instruction=Instruction(keyword=word)) for word in keywords)
+    return StageWork(
+        block=DockerfileBlock(
+            steps=steps, context="", dockerfile="Dockerfile", dockerignore="", commit="c" * 40
+        )
+    )
+
+
 def failed(*, final: bool, message: str = "exit status 2") -> StageResult:
     """A Job's report of a failure: the user's, or the infrastructure's."""
     reason = Reason.STAGE_FAILED if final else Reason.STAGE_EVICTED

@@ -11,7 +11,7 @@ from conveyor.plan.chain import Chain
 from conveyor.plan.digest import sha256_args
 from conveyor.plan.facts import Facts
 from conveyor.plan.inquiry import Inquiry
-from conveyor.plan.model import BuildPlan, ScratchBase, StageState
+from conveyor.plan.model import BuildPlan, CopySource, ScratchBase, StageState
 from conveyor.plan.planner import plan
 from conveyor.plan.questions import (
     BaseImageInfo,
@@ -232,13 +232,29 @@ def test_dependencies_are_not_planned():
         plan_staged(image, WerfConfig(meta=Meta(project="p"), images=(image,)), empty_chain("app"))
 
 
-def test_building_is_refused_but_what_is_stored_serves():
-    project = Project("FROM a\nUSER 1\nUSER 2\n")
-    with pytest.raises(UserError, match="Dockerfile:2: stages of a staged Dockerfile") as caught:
+def test_what_cannot_be_built_is_refused_but_what_is_stored_serves():
+    project = Project("FROM a\nUSER 1\nRUN --security=insecure b\n")
+    with pytest.raises(UserError, match="Dockerfile:3: RUN --security is not") as caught:
         check_buildable(project.plan())
     assert caught.value.reason == "NotSupported"
     project.build(timestamp=1)
     check_buildable(project.plan())
+
+
+@pytest.mark.parametrize(
+    ("version", "first"), [("v1", [["FROM", "ENV"]]), ("v2", [["FROM"], ["ENV"]])]
+)
+def test_a_stage_executes_its_instruction_and_the_first_one_from(version, first):
+    text = "FROM a AS b\nARG X=1\nENV A=$X\nRUN c\nFROM b\nCOPY --from=b d /e\n"
+    project = Project(text, version=version)
+    project.build(timestamp=1)
+    found = project.plan().image("app/stage/b").stages
+    steps = [[step.instruction.keyword for step in stage.work.block.steps] for stage in found]
+    assert steps == [*first, ["RUN"]]
+    env, run = found[-2].work.block.steps[-1], found[-1].work.block.steps[0]
+    assert (env.instruction.args, run.env) == (("A", "1"), {"X": "1"})
+    (copy,) = project.plan().image("app").stages[-1].work.block.steps[-1:]
+    assert copy.source == CopySource(image="app/stage/b")
 
 
 def test_versions_are_v1_and_v2():

@@ -1,0 +1,216 @@
+"""Inner stages: the instructions of a FROM block that has to be built, as stages that can be stored one by one.
+
+In: a `BlockPlan`, the blocks planned so far, an empty chain. Out: the stages before the stage `dockerfile`, from the last one
+that is stored. Their digests are ours, werf knows none: they stand for everything that a slice is made from: platform, what the
+block's base is now, the instructions as they are executed, the exact files of the context, the stages that files are copied from.
+What is built in the same run is known only when it is stored; until then a slice that needs it is Unknown.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Final
+
+from conveyor.plan import labels
+from conveyor.plan.answers import BaseImage
+from conveyor.plan.chain import Chain
+from conveyor.plan.digest import OWN_REPOSITORY, hashed, named
+from conveyor.plan.dockerfile import BlockPlan
+from conveyor.plan.dockerfile_slices import Slice, slices_of
+from conveyor.plan.inquiry import Unknowable
+from conveyor.plan.model import (
+    Base,
+    BlockStep,
+    Component,
+    DockerfileBlock,
+    ExternalBase,
+    ImageBase,
+    PlannedImage,
+    PlannedStage,
+    PreviousStage,
+    StageWork,
+)
+from conveyor.plan.questions import BaseImageInfo, ContextListing, ImageReference, Question
+
+_VERSION: Final = "conveyor/inner/1"
+# Where an instruction stands and how it is spelled changes nothing about what it does.
+_NOT_EXECUTED: Final = ("original", "line")
+
+
+@dataclass(frozen=True, slots=True)
+class InnerStages:
+    """The inner stages of one Dockerfile's blocks.
+
+    Attributes:
+        images: The images planned so far, by name; blocks before their block.
+    """
+
+    project: str
+    images: Mapping[str, PlannedImage]
+
+    def ask(self, block: BlockPlan, chain: Chain) -> None:
+        """Ask at once whatever the block's digests need."""
+        chain.inquiry.note(*self._questions(block, chain))
+
+    def plan(self, block: BlockPlan, chain: Chain, last: PlannedStage) -> tuple[PlannedStage, ...]:
+        """Return the stages of a block of which `last`, the stage `dockerfile`, has to be built.
+
+        Raises:
+            Waiting: A question is open.
+        """
+        slices = slices_of(block.block)
+        found = [
+            (_pinned_slice(one, chain), self._depends(one, block, chain)) for one in slices[:-1]
+        ]
+        chain.base = _pinned_base(block.base, chain)
+        _add(chain, found, self.project, block.block)
+        inner = tuple(replace(stage, inner=True) for stage in chain.stages)
+        work = replace(last.work, block=replace(block.block, steps=slices[-1].steps))
+        base = PreviousStage() if inner else chain.base
+        return (*inner, replace(last, work=work, base=base))
+
+    def _questions(self, block: BlockPlan, chain: Chain) -> Iterator[Question]:
+        slices = slices_of(block.block)[:-1]
+        if slices and isinstance(block.base, ExternalBase):
+            yield BaseImageInfo(reference=block.base.reference, platform=chain.platform)
+        for step in (step for one in slices for step in one.steps):
+            if step.source is None:
+                continue
+            if not step.source.image:
+                yield _listing(step, block.block)
+            elif step.source.external:
+                yield BaseImageInfo(reference=step.source.image, platform=chain.platform)
+
+    def _depends(self, one: Slice, block: BlockPlan, chain: Chain) -> Component | Question:
+        """Return what a slice is made from, or what it waits for."""
+        first = one.steps[0].instruction.keyword == "FROM"
+        parts = [named("Version", _VERSION)]
+        try:
+            if first:
+                parts.append(named("Base", self._base(block.base, chain)))
+            for step in one.steps:
+                parts += self._step(step, block.block, chain)
+        except _UnknownError as unknown:
+            return unknown.question
+        return hashed("StageDependencies", parts)
+
+    def _step(self, step: BlockStep, block: DockerfileBlock, chain: Chain) -> Iterator[Component]:
+        keyword = step.instruction.keyword
+        if keyword == "FROM":
+            return  # what it names is told by what it stands for
+        yield named(keyword, _executed(step))
+        if step.source is not None and not step.source.image:
+            yield named("Files", chain.inquiry.need(_listing(step, block), str))
+        elif step.source is not None:
+            image, external = step.source.image, step.source.external
+            source = self._outside(image, chain) if external else self._block(image)
+            yield named("From", source)
+
+    def _base(self, base: Base, chain: Chain) -> str:
+        match base:
+            case ExternalBase(reference=reference):
+                return self._outside(reference, chain)
+            case ImageBase(image=image):
+                return self._block(image)
+            case _:
+                return "scratch"
+
+    def _outside(self, reference: str, chain: Chain) -> str:
+        question = BaseImageInfo(reference=reference, platform=chain.platform)
+        try:
+            return chain.inquiry.need(question, BaseImage).digest
+        except Unknowable:
+            raise _UnknownError(question) from None
+
+    def _block(self, name: str) -> str:
+        image = self.images[name]
+        last = image.stages[-1].stored
+        if not image.ready or last is None:
+            raise _UnknownError(ImageReference(image=name))
+        return str(last.id)
+
+
+class _UnknownError(Exception):
+    def __init__(self, question: Question) -> None:
+        super().__init__(question)
+        self.question = question
+
+
+def _add(
+    chain: Chain,
+    found: list[tuple[Slice, Component | Question]],
+    project: str,
+    block: DockerfileBlock,
+) -> None:
+    """Plan the slices from the last one that is stored, Unknown from the first one that waits."""
+    start = _stored(chain, found)
+    for index, (one, depends) in enumerate(found):
+        steps = replace(block, steps=one.steps)
+        work = StageWork(labels={labels.WERF: project}, block=steps)
+        if not isinstance(depends, Component) or chain.question is not None:
+            question = chain.question or depends
+            assert not isinstance(question, Component)  # noqa: S101 - one of the two is a question
+            chain.add_unknown(one.name, work, question, git=False)
+        elif index < start:
+            chain.skip(one.name, depends)
+        else:
+            chain.add(one.name, depends, work, git=False)
+
+
+def _stored(chain: Chain, found: list[tuple[Slice, Component | Question]]) -> int:
+    """Return which slice is the last one that is stored, 0 for none; those before it are not even looked at."""
+    probe = replace(chain, stages=[], carried={})
+    digests = []
+    for one, depends in found:
+        if not isinstance(depends, Component):
+            break
+        digests.append((one.name, probe.skip(one.name, depends)))
+    for index in reversed(range(len(digests))):
+        name, digest = digests[index]
+        if chain.facts.stages.get(digest) and probe.serving(name, digest):
+            return index
+    return 0
+
+
+def _pinned_base(base: Base, chain: Chain) -> Base:
+    """Return the very image that digests name: its tag may move before the Job starts."""
+    if not isinstance(base, ExternalBase):
+        return base
+    return replace(base, digest=_known_digest(base.reference, chain) or base.digest)
+
+
+def _pinned_slice(one: Slice, chain: Chain) -> Slice:
+    return replace(one, steps=tuple(_pinned_step(step, chain) for step in one.steps))
+
+
+def _pinned_step(step: BlockStep, chain: Chain) -> BlockStep:
+    source = step.source
+    if source is None or not source.external or "@" in source.image:
+        return step
+    digest = _known_digest(source.image, chain)
+    pinned = f"{source.image}@{digest}" if digest else source.image
+    return replace(step, source=replace(source, image=pinned))
+
+
+def _known_digest(reference: str, chain: Chain) -> str:
+    answer = chain.facts.answers.get(BaseImageInfo(reference=reference, platform=chain.platform))
+    return answer.digest if isinstance(answer, BaseImage) else ""
+
+
+def _listing(step: BlockStep, block: DockerfileBlock) -> ContextListing:
+    return ContextListing(
+        repo=OWN_REPOSITORY,
+        commit=block.commit,
+        context=block.context,
+        dockerignore=block.dockerignore,
+        sources=step.instruction.args[:-1],
+    )
+
+
+def _executed(step: BlockStep) -> str:
+    """Return everything that a step does as one text; what its `source` is, the caller knows better."""
+    fields = asdict(step)
+    del fields["source"]
+    for name in _NOT_EXECUTED:
+        del fields["instruction"][name]
+    return json.dumps(fields, sort_keys=True, default=str)
