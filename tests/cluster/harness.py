@@ -128,20 +128,20 @@ class Harness:
     def git_secret(self, password: str = "") -> str:
         """Name of a Secret with the git server's login."""
         data = {"username": self.at.user, "password": password or self.at.password}
-        return self._secret("kubernetes.io/basic-auth", data)
+        return self.secret("kubernetes.io/basic-auth", data)
 
     def registry_secret(self, password: str = "") -> str:
         """Name of a Secret with the login of the registry's private port."""
         login = f"{self.at.user}:{password or self.at.password}"
         auth = {"auth": base64.b64encode(login.encode()).decode()}
         config = json.dumps({"auths": {self.at.registry_auth: auth}})
-        return self._secret("kubernetes.io/dockerconfigjson", {".dockerconfigjson": config})
+        return self.secret("kubernetes.io/dockerconfigjson", {".dockerconfigjson": config})
 
     def ssh_secret(self, data: Mapping[str, str]) -> str:
         """Name of a Secret with an SSH key."""
-        return self._secret("kubernetes.io/ssh-auth", data)
+        return self.secret("kubernetes.io/ssh-auth", data)
 
-    def _secret(self, kind: str, data: Mapping[str, str]) -> str:
+    def secret(self, kind: str, data: Mapping[str, str]) -> str:
         name = f"login-{secrets.token_hex(5)}"
         body = {"metadata": {"name": name}, "type": kind, "stringData": dict(data)}
         self.kube.create(

@@ -68,6 +68,8 @@ LEADER_LEASE = "conveyor-leader"
 
 CONTAINER_STAGE = "stage"
 CONTAINER_COURIER = "courier"
+CONTAINER_MOUNTS = "mounts"
+"""Init container of a Job whose RUN mounts files."""
 
 DOCKER_CONFIG_SECRET_KEY = ".dockerconfigjson"  # noqa: S105 - a key in a Secret, no secret
 SSH_SECRET_KEY = "ssh-privatekey"  # noqa: S105 - a key in a Secret, no secret

@@ -39,3 +39,10 @@ class ConfigMapKeyRef(LocalRef):
 
     key: str = Field(default="ca.crt", pattern=r"^[-._a-zA-Z0-9]+$", max_length=253)
     """Key in the ConfigMap."""
+
+
+class SecretKeyRef(LocalRef):
+    """A key of a Secret of this namespace."""
+
+    key: str = Field(pattern=r"^[-._a-zA-Z0-9]+$", max_length=253)
+    """Key in the Secret."""

@@ -13,7 +13,7 @@ from pydantic import Field
 from conveyor.api.duration import DURATION_PATTERN, milliseconds, seconds
 from conveyor.api.git_credentials import GitCredential, secret_for
 from conveyor.api.model import Model, Rule
-from conveyor.api.mounts import Mounts
+from conveyor.api.mounts import BuildSecret, Mounts
 from conveyor.api.pod_template import PodTemplate
 from conveyor.api.refs import ConfigMapKeyRef, LocalRef
 from conveyor.api.source import Source, relative_path_rule
@@ -128,6 +128,10 @@ class ImageBuildSpec(Model):
             holds=lambda spec: len(set(spec.secondary_repos)) == len(spec.secondary_repos),
         ),
         Rule(
+            message="secrets must not name an id twice",
+            holds=lambda spec: len({it.id for it in spec.secrets}) == len(spec.secrets),
+        ),
+        Rule(
             message="env must not name a variable twice",
             holds=lambda spec: len(spec.env_map()) == len(spec.env),
         ),
@@ -203,9 +207,18 @@ class ImageBuildSpec(Model):
     compatibility: Compatibility = Compatibility()
     """Behaviour of werf where Conveyor's default is another one."""
     mounts: Mounts = Mounts()
-    """Where the directories of `mount` of stapel images come from."""
+    """Where the directories of `mount` of stapel images, and of RUN --mount=type=cache, come from."""
+    secrets: tuple[BuildSecret, ...] = Field(
+        default=(),
+        max_length=64,
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["id"],
+        },
+    )
+    """Secrets that RUN --mount=type=secret may ask for by id; only the pods of such a RUN have them."""
     ssh_key_secret_refs: tuple[LocalRef, ...] = Field(default=(), max_length=16)
-    """Secrets of type kubernetes.io/ssh-auth, with `known_hosts` or without: keys of an SSH agent for user stages."""
+    """Secrets of type kubernetes.io/ssh-auth, `known_hosts` or not: keys of an agent for user stages and RUN --mount."""
     pod_template: PodTemplate = PodTemplate()
     """Where and how build pods run."""
     job_ttl_seconds: int = Field(default=600, ge=60, le=604800)

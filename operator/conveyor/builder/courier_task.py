@@ -136,7 +136,7 @@ def parse_task(text: str) -> CourierTask:
     Raises:
         CourierError: TaskInvalid, with the path of the field.
     """
-    fields = Fields(_decode(text), "task")
+    fields = Fields(read_json(text), "task")
     if fields.number("version") != _VERSION:
         raise invalid("task.version", f"{_VERSION}: operator and courier image differ in version")
     mirrors, callback = fields.inner("mirrors"), fields.inner("callback")
@@ -159,14 +159,15 @@ def parse_task(text: str) -> CourierTask:
     )
 
 
-def _decode(text: str) -> object:
+def read_json(text: str) -> object:
+    """Read a task's JSON, packed or not. Raises CourierError (TaskInvalid)."""
     try:
         if text.startswith("z:"):
             unpacked = zlib.decompressobj().decompress(base64.b64decode(text[2:]), _MAX_TASK)
             text = unpacked.decode()
         value: object = json.loads(text)
     except (ValueError, zlib.error) as error:
-        raise CourierError("TaskInvalid", f"CONVEYOR_COURIER is not readable: {error}") from None
+        raise CourierError("TaskInvalid", f"the task is not readable: {error}") from None
     return value
 
 

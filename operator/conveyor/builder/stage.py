@@ -75,6 +75,11 @@ class Stage:
         Raises:
             StageFailure: A step, a capture or an export failed; `place` says which.
         """
+        if mounts := self.task.get("mounts"):
+            from conveyor.builder.run_mounts import RunMounts  # noqa: PLC0415 - start-up time
+
+            # Before the first walk: what is made for them in the root filesystem is no change.
+            self._work.mounts = RunMounts(self._rootfs, mounts, self.output)
         seconds = {"walk": _timed(self._first_walk)}
         for number, run in enumerate(self.task["runs"]):
             self.place.run, self.place.layer, self.place.step = number, 0, 0

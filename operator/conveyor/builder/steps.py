@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from conveyor.builder.rootfs import Rootfs
+    from conveyor.builder.run_mounts import RunMounts
 
     Step = dict[str, Any]
 
@@ -45,6 +46,7 @@ class Workplace:
         runner: Starts commands.
         io: Directory shared with the courier; inputs are named relative to it.
         environ: Environment of every command, from the task.
+        mounts: What every RUN of the task mounts, None without mounts.
     """
 
     def __init__(self, rootfs: Rootfs, runner: Runner, io: str, environ: dict[str, str]) -> None:
@@ -52,6 +54,7 @@ class Workplace:
         self.runner = runner
         self.io = io
         self.environ = environ
+        self.mounts: RunMounts | None = None
 
     def run(self, step: Step, label: str) -> None:
         """Carry out one step.
@@ -119,9 +122,19 @@ def _exec(work: Workplace, step: Step, _label: str) -> None:
         raise StageFailure("StepInvalid", "RUN without a command")
     environ = {**work.environ, **{str(k): str(v) for k, v in step.get("env", {}).items()}}
     environ.setdefault("HOME", who.home)
-    status = work.runner.run(Command(argv, who, workdir, environ))
+    status = _run_mounted(work, Command(argv, who, workdir, environ))
     if status:
         raise _failed(status, _shell_text(argv))
+
+
+def _run_mounted(work: Workplace, command: Command) -> int:
+    if work.mounts is None:
+        return work.runner.run(command)
+    command.environ = work.mounts.prepare(command.environ)
+    try:
+        return work.runner.run(command)
+    finally:
+        work.mounts.release()
 
 
 def _unpack(work: Workplace, step: Step, _label: str) -> None:

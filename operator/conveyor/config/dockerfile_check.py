@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 from conveyor.api.errors import UserError
 from conveyor.config.dockerfile_model import INVALID, NOT_SUPPORTED, Instruction
-from conveyor.config.dockerfile_mounts import mount_flags, parse_mount
+from conveyor.config.dockerfile_mounts import check_mount, mount_flags
 from conveyor.config.dockerfile_syntax import parse_instructions
 from conveyor.config.dockerfile_values import (
     check_mode,
@@ -36,7 +36,11 @@ _UNSUPPORTED_FLAGS: Mapping[str, tuple[str, ...]] = {
     "RUN": ("device",),
 }
 _RUN_VALUES = {"network": ("default", "none", "host"), "security": ("sandbox", "insecure")}
-_HARMLESS_FLAGS = frozenset({"--network=default", "--security=sandbox"})
+_UNBUILDABLE_FLAGS: Mapping[str, str] = {
+    "--network=none": "without privileges nothing can promise that a build pod has no network; leave it out",
+    "--network=host": "commands use the network of their pod, never the node's; leave it out",
+    "--security=insecure": "build pods have no privileges; leave it out",
+}
 
 
 def check_instruction(instruction: Instruction, *, file: str) -> None:
@@ -73,8 +77,8 @@ def check_context_source(keyword: str, source: str) -> str:
 def unbuildable_flag(instruction: Instruction) -> str:
     """Return why a flag of a RUN can be hashed but not carried out by this version, "" when all can."""
     for flag in instruction.flags if instruction.keyword == "RUN" else ():
-        if flag not in _HARMLESS_FLAGS:
-            return f"RUN {flag.partition('=')[0]} is not supported"
+        if why := _UNBUILDABLE_FLAGS.get(flag):
+            return f"RUN {flag} is not supported: {why}"
     return ""
 
 
@@ -160,8 +164,7 @@ def _check_run(instruction: Instruction) -> None:
         if value not in allowed:
             raise ValueError(f"--{name}={value} is unknown; known are {', '.join(allowed)}")
     for flag in mount_flags(instruction):
-        if "$" not in flag:
-            parse_mount(flag, str)
+        check_mount(flag)
 
 
 def _check_copy(instruction: Instruction) -> None:

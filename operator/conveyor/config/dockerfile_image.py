@@ -83,8 +83,8 @@ def _check_unsupported(section: Section) -> None:
             "`contextAddFile` and `contextAddFiles` are both set; keep contextAddFiles",
             key="contextAddFile",
         )
-    section.not_supported("ssh", "remove it")
-    section.not_supported("secrets", "remove it")
+    section.not_supported("ssh", "keys for RUN --mount=type=ssh are named in spec.sshKeySecretRefs")
+    section.not_supported("secrets", "secrets of RUN --mount=type=secret are named in spec.secrets")
     section.not_supported("sbom", "remove it")
 
 

@@ -1,10 +1,11 @@
 """`RUN --mount=…`: the flag's text to its fields.
 
 In: the value of one flag and how to expand variables. Out: `RunMount`, checked as BuildKit checks it
-(moby/buildkit: instructions/commands_runmount.go). Mounts are hashed, but this version mounts nothing.
+(moby/buildkit: instructions/commands_runmount.go). What a mount means is told by `dockerfile_mount_points`.
 """
 
 import csv
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -28,11 +29,24 @@ _TEXTS = {
 }
 _NUMBERS = {"mode": 8, "uid": 10, "gid": 10}
 _MAX_NUMBER = 2**32
+_SIZE = re.compile(
+    r"([0-9]{1,15}(?:\.[0-9]{0,9})?|\.[0-9]{1,9}) ?([kmgtp]?)(?:i?b)?", re.IGNORECASE
+)
+_POWERS = {unit: 1024**power for power, unit in enumerate(("", "k", "m", "g", "t", "p"))}
+_MAX_SIZE = 2**60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunMount:
-    """One mount; `source_image` is what `from=` says, `read_only` None until its default is known."""
+    """One mount.
+
+    Attributes:
+        source_image: What `from=` says.
+        read_only: None until its default is known.
+        cache_id: `id`, of secrets and ssh too.
+        size: Of a tmpfs, in bytes; 0 for no limit.
+        env: Variable that a secret is handed over in, "" for none.
+    """
 
     type: str = "bind"
     source_image: str = ""
@@ -45,6 +59,8 @@ class RunMount:
     mode: int | None = None
     uid: int | None = None
     gid: int | None = None
+    size: int = 0
+    env: str = ""
 
 
 def mount_flags(instruction: Instruction) -> tuple[str, ...]:
@@ -81,6 +97,20 @@ def _fields(text: str) -> list[tuple[str, str | None]]:
     return [(key.lower(), value if equals else None) for key, equals, value in pairs]
 
 
+def check_mount(text: str) -> None:
+    """Check a flag as far as its variables, which are not known yet, allow it.
+
+    Raises:
+        ValueError: It is malformed; without a place.
+    """
+    if "$" in _from(text).rstrip("$"):
+        raise ValueError(
+            "--mount: from takes no variables; define a stage FROM the variable and name it"
+        )
+    if "$" not in text:
+        parse_mount(text, str)
+
+
 def _from(text: str) -> str:
     names = [value for key, value in _fields(text) if key == "from" and value]
     return names[-1] if names else ""
@@ -111,9 +141,34 @@ def _change(kind: str, key: str, value: str) -> dict[str, Any] | None:
         return {key: _one_of(key, value, _CHOICES[key])}
     if key in _WORDS:
         return {"read_only": _flag(key, value) == _WORDS[key]}
-    if key == "required" and kind in ("secret", "ssh"):
-        return {"required": _flag(key, value)}
-    return {} if key == "size" and kind == "tmpfs" else None  # the size is not hashed
+    return _change_of(kind, key, value)
+
+
+def _change_of(kind: str, key: str, value: str) -> dict[str, Any] | None:
+    """The same for keys that only some types have."""
+    match key, kind:
+        case "required", "secret" | "ssh":
+            return {"required": _flag(key, value)}
+        case "size", "tmpfs":
+            return {"size": _size(value)}
+        case "env", "secret":
+            return {"env": _variable(value)}
+    return None
+
+
+def _size(value: str) -> int:
+    """Read a number of bytes as Docker does (units.RAMInBytes): 64m, 1.5 GiB."""
+    found = _SIZE.fullmatch(value)
+    size = int(float(found[1]) * _POWERS[found[2].lower()]) if found else _MAX_SIZE
+    if size >= _MAX_SIZE:
+        raise ValueError(f"--mount: size={value} is no size, as in 64m or 1.5g")
+    return size
+
+
+def _variable(value: str) -> str:
+    if not value or "=" in value or "\0" in value:
+        raise ValueError(f"--mount: env={value} cannot name a variable")
+    return value
 
 
 def _one_of(key: str, value: str, allowed: tuple[str, ...]) -> str:
@@ -146,6 +201,8 @@ def _checked(mount: RunMount) -> RunMount:
         raise ValueError(f"--mount: sharing is not possible for type {mount.type}")
     if mount.type == "secret":
         _check_secret(mount)
+    if mount.type == "ssh" and mount.source:
+        raise ValueError("--mount: ssh has no source")
     if mount.read_only is None:
         return replace(mount, read_only=mount.type not in ("cache", "tmpfs"))
     return mount

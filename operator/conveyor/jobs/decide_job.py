@@ -13,6 +13,7 @@ from conveyor.jobs.decide_exports import decide_exports, missing_exports
 from conveyor.jobs.decision import PublishStage, Situation, StageView, StartJob
 from conveyor.jobs.draft import Draft
 from conveyor.jobs.model import Export, ObservedJob
+from conveyor.jobs.run_mounts import writes_binds
 from conveyor.jobs.starting import attempt
 from conveyor.jobs.work import has_values, needs_pod
 from conveyor.plan.model import BuildPlan, PlannedImage, PlannedStage, StageState
@@ -92,6 +93,8 @@ def _continues(before: PlannedStage, stage: PlannedStage) -> bool:
         return False
     # Nothing is mounted while `from` empties the mount points; volumes are there for the whole life of a pod.
     if before.work.emptied or before.work.run_mounts != stage.work.run_mounts:
+        return False
+    if writes_binds(before.work.run_mounts):
         return False
     if stage.work.block is not None:
         return True  # every command is told its environment, so what changes the config alone may come along

@@ -5,17 +5,33 @@ A bundle is recorded as an image whose only layer holds the files: under werf's 
 metadata), under a key of ours for COPY --from, which werf ignores.
 """
 
+from conveyor.config.dockerfile_mount_points import bound_path
+from conveyor.config.dockerfile_mounts import RunMount
 from conveyor.jobs.model import Bundle, Export
 from conveyor.plan.digest import sha256_args
-from conveyor.plan.model import BlockStep, BuildPlan, PlannedImport, PlannedStage, StageState
+from conveyor.plan.model import (
+    BlockStep,
+    BuildPlan,
+    CopySource,
+    PlannedImport,
+    PlannedStage,
+    StageState,
+)
 
 
 def exports_of(stage: PlannedStage, plan: BuildPlan) -> tuple[Export, ...]:
     """Return what has to be exported for this stage, in the order of its imports or instructions."""
     imports = tuple(_import_export(planned) for planned in stage.work.imports)
     block = stage.work.block
-    copies = (_copy_export(step, plan) for step in block.steps) if block else ()
-    return imports + tuple(export for export in copies if export is not None)
+    steps = block.steps if block else ()
+    copies = (_copy_export(step, plan) for step in steps)
+    mounts = tuple(
+        mount_export(it.mount, it.files, plan)
+        for step in steps
+        for it in step.mounts
+        if it.files is not None and it.files.image
+    )
+    return imports + tuple(export for export in copies if export is not None) + mounts
 
 
 def copy_export(step: BlockStep, plan: BuildPlan) -> Export:
@@ -24,6 +40,11 @@ def copy_export(step: BlockStep, plan: BuildPlan) -> Export:
     if export is None:
         raise ValueError(step.instruction.original)
     return export
+
+
+def mount_export(mount: RunMount, files: CopySource, plan: BuildPlan) -> Export:
+    """Return the export of what a RUN binds from another image: the same as of a COPY of that path."""
+    return _files_export(files, (bound_path(mount),), plan)
 
 
 def _import_export(planned: PlannedImport) -> Export:
@@ -43,14 +64,17 @@ def _import_export(planned: PlannedImport) -> Export:
 def _copy_export(step: BlockStep, plan: BuildPlan) -> Export | None:
     if step.source is None or not step.source.image:
         return None
-    sources = step.instruction.args[:-1]
-    origin = step.source.image
-    if not step.source.external:
+    return _files_export(step.source, step.instruction.args[:-1], plan)
+
+
+def _files_export(source: CopySource, sources: tuple[str, ...], plan: BuildPlan) -> Export:
+    origin = source.image
+    if not source.external:
         origin = plan.image(origin).stages[-1].digest or origin
     return Export(
         key=f"copy-{sha256_args('copy', origin, *sources)}",
-        source=step.source.image,
-        external=step.source.external,
+        source=source.image,
+        external=source.external,
         sources=sources,
     )
 

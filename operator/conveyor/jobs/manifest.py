@@ -15,7 +15,9 @@ from conveyor.api.v1alpha1 import ImageBuild, LocalRef
 from conveyor.jobs import ssh
 from conveyor.jobs.model import JobOrder
 from conveyor.jobs.mounts import Volumes, VolumeSources, volumes_of
+from conveyor.jobs.own_containers import courier_container, mounts_container
 from conveyor.jobs.repositories import repositories
+from conveyor.jobs.run_volumes import run_volumes
 from conveyor.plan.blocks import STAGE as DOCKERFILE
 from conveyor.plan.model import PlannedStage
 
@@ -25,12 +27,6 @@ STAGE_COMMAND: Final = ("/.conveyor/bin/stage",)
 IO_PATH: Final = "/.conveyor-io"
 CA_PATH: Final = "/.conveyor-ca"
 SECRETS_PATH: Final = ssh.SECRETS_PATH
-_COURIER_COMMAND: Final = ("/opt/conveyor/bin/python3", "-I", "-m", "conveyor.builder.courier")
-# The courier needs about 50 MiB, for a 3 GB layer too (ADR 4); a CPU limit would only make every stage wait.
-_COURIER_RESOURCES: Final = {
-    "requests": {"cpu": "50m", "memory": "64Mi"},
-    "limits": {"memory": "512Mi"},
-}
 _LABEL_VALUE: Final = 63
 
 
@@ -71,8 +67,15 @@ def job(
     *,
     stage_task: str,
     courier_task: str,
+    laying_tasks: tuple[str, str] | None = None,
 ) -> Json:
-    """Return the Job that carries out the order."""
+    """Return the Job that carries out the order; with `laying_tasks` it has the init container `mounts`."""
+    spec = _pod_spec(order, build, settings, stage_task, courier_task)
+    if laying_tasks is not None:
+        seen = _courier_mounts(order, build, settings)
+        image = settings.courier_image, settings.pull_policy
+        laid = run_volumes(order, build).laying
+        spec["initContainers"] = [mounts_container(image, laying_tasks, [*seen, *laid])]
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -91,7 +94,7 @@ def job(
             "activeDeadlineSeconds": build.spec.stage_timeout_seconds() * _stage_count(order),
             "template": {
                 "metadata": _pod_metadata(order, build),
-                "spec": _pod_spec(order, build, settings, stage_task, courier_task),
+                "spec": spec,
             },
         },
     }
@@ -153,7 +156,10 @@ def _pod_spec(
 ) -> Json:
     template = build.spec.pod_template
     mounts = volumes_of(order, build, settings.from_paths)
-    spec: Json = {
+    run = run_volumes(order, build)
+    mounts.volumes += run.volumes.values()
+    mounts.mounts += run.stage
+    return {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -166,13 +172,18 @@ def _pod_spec(
             _courier_container(order, build, settings, courier_task),
         ],
         "volumes": [*_volumes(order, build, settings), *ssh.volumes(order, build), *mounts.volumes],
+        **_optional(build),
     }
-    optional = {
+
+
+def _optional(build: ImageBuild) -> Json:
+    template = build.spec.pod_template
+    values = {
         "priorityClassName": template.priority_class_name,
         "runtimeClassName": template.runtime_class_name,
         "serviceAccountName": template.service_account_name,
     }
-    return spec | {key: value for key, value in optional.items() if value}
+    return {key: value for key, value in values.items() if value}
 
 
 def _plain(toleration: object) -> object:
@@ -209,31 +220,21 @@ def _stage_container(
 def _courier_container(
     order: JobOrder, build: ImageBuild, settings: PodSettings, task: str
 ) -> Json:
-    mounts: list[object] = [{"name": "io", "mountPath": IO_PATH}, *_ca_mount(settings)]
-    mounts += [
+    seen: list[Json] = [
+        {"name": "io", "mountPath": IO_PATH},
+        *_courier_mounts(order, build, settings),
+        *ssh.courier_mounts(order, build),
+    ]
+    return courier_container((settings.courier_image, settings.pull_policy), task, seen)
+
+
+def _courier_mounts(order: JobOrder, build: ImageBuild, settings: PodSettings) -> list[Json]:
+    """What reading the repositories needs."""
+    secrets: list[Json] = [
         {"name": volume, "mountPath": path, "readOnly": True}
         for volume, path, _ in secret_mounts(order, build)
     ]
-    mounts += ssh.courier_mounts(order, build)
-    return {
-        "name": names.CONTAINER_COURIER,
-        "image": settings.courier_image,
-        "imagePullPolicy": settings.pull_policy,
-        "command": list(_COURIER_COMMAND),
-        "env": [{"name": "CONVEYOR_COURIER", "value": task}],
-        "securityContext": {
-            # It reads what root wrote into the shared volume, so it is root, but may do nothing with it.
-            "runAsUser": 0,
-            "runAsGroup": 0,
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "resources": dict(_COURIER_RESOURCES),
-        "terminationMessagePolicy": "File",
-        "volumeMounts": [*mounts, {"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108
-    }
+    return [*_ca_mount(settings), *secrets]
 
 
 def secret_mounts(order: JobOrder, build: ImageBuild) -> tuple[tuple[str, str, LocalRef], ...]:

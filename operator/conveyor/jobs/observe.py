@@ -89,7 +89,9 @@ def _complete(notes: Json, result: StageResult) -> bool:
 
 
 def _containers(pod: Json | None) -> Iterable[Json]:
-    return (pod or {}).get("status", {}).get("containerStatuses") or []
+    status = (pod or {}).get("status", {})
+    first: list[Json] = status.get("initContainerStatuses") or []
+    return [*first, *(status.get("containerStatuses") or [])]
 
 
 def _terminated(pod: Json | None, name: str) -> Json | None:
@@ -101,7 +103,10 @@ def _terminated(pod: Json | None, name: str) -> Json | None:
 
 
 def _message(pod: Json | None) -> str:
-    return str((_terminated(pod, names.CONTAINER_COURIER) or {}).get("message") or "")
+    """What the courier says; what `mounts` does when it failed, for then there is no courier."""
+    courier = _terminated(pod, names.CONTAINER_COURIER) or {}
+    mounts = _terminated(pod, names.CONTAINER_MOUNTS) or {}
+    return str(courier.get("message") or mounts.get("message") or "")
 
 
 def _terminated_result(pod: Json | None) -> StageResult:

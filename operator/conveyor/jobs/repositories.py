@@ -60,7 +60,8 @@ def _names(order: JobOrder) -> Iterator[str]:
 
 def _from_context(step: BlockStep) -> bool:
     copies = step.instruction.keyword in {"COPY", "ADD"}
-    return copies and not (step.source and step.source.image)
+    mounts = any(it.files is not None and not it.files.image for it in step.mounts)
+    return mounts or (copies and not (step.source and step.source.image))
 
 
 def _mappings(work: StageWork) -> Iterator[GitMapping]:

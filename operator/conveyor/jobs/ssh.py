@@ -1,6 +1,7 @@
 """The SSH agent of a Job's user stages.
 
-In: a `JobOrder` and the ImageBuild. Out: volumes, volume mounts, and what the two containers are told. `ssh-agent` runs in the
+In: a `JobOrder` and the ImageBuild. Out: volumes, volume mounts, and what the two containers are told. Of a Dockerfile only a
+RUN that mounts it has the agent, by sockets that the stage program makes (`builder/agent_sockets`). `ssh-agent` runs in the
 courier; the stage container has its socket and the known host keys, so it can have things signed but never sees a key.
 Nothing of it is in a digest, an image or a layer (werf: SSH agent).
 """
@@ -10,6 +11,7 @@ from typing import Final
 
 from conveyor.api.v1alpha1 import ImageBuild
 from conveyor.jobs.model import JobOrder
+from conveyor.jobs.run_mounts import run_points
 
 Json = dict[str, object]
 
@@ -32,8 +34,32 @@ DEFAULT_ENVIRONMENT: Final[Mapping[str, str]] = {"GIT_SSH_COMMAND": _GIT_SSH}
 
 
 def wanted(order: JobOrder, keys: int) -> bool:
-    """Whether a Job has an agent: there are keys, and a user stage (werf: user stages only)."""
-    return bool(keys) and any(stage.work.commands or stage.work.tasks for stage in order.stages)
+    """Whether a Job has an agent: there are keys, and a user stage (werf: user stages only) or a RUN that mounts it."""
+    if not keys:
+        return False
+    return _mounted(order) or any(stage.work.commands or stage.work.tasks for stage in order.stages)
+
+
+def environments(order: JobOrder, keys: int) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """Return what commands have unless the image has it, and what they have in any case."""
+    if not wanted(order, keys) or _mounted(order):
+        return {}, {}
+    return DEFAULT_ENVIRONMENT, ENVIRONMENT
+
+
+def sockets(order: JobOrder, keys: int) -> list[Json]:
+    """Return the field `sockets` of the stage task: one for each mount of type ssh."""
+    return [
+        {
+            "path": point.target,
+            "agent": f"{COURIER_PATH}/{SOCKET}",
+            "mode": 0o600 if point.mount.mode is None else point.mount.mode,
+            "uid": point.mount.uid or 0,
+            "gid": point.mount.gid or 0,
+        }
+        for point in run_points(order)
+        if keys and point.mount.type == "ssh"
+    ]
 
 
 def key_paths(build: ImageBuild) -> tuple[str, ...]:
@@ -60,7 +86,8 @@ def stage_mounts(order: JobOrder, build: ImageBuild) -> list[Json]:
     """
     if not wanted(order, len(build.spec.ssh_key_secret_refs)):
         return []
-    return [{"name": _VOLUME, "mountPath": STAGE_PATH, "readOnly": True}]
+    path = COURIER_PATH if _mounted(order) else STAGE_PATH
+    return [{"name": _VOLUME, "mountPath": path, "readOnly": True}]
 
 
 def courier_mounts(order: JobOrder, build: ImageBuild) -> list[Json]:
@@ -82,6 +109,10 @@ def courier_task(keys: tuple[str, ...]) -> Json:
         "socket": f"{COURIER_PATH}/{SOCKET}",
         "knownHosts": f"{COURIER_PATH}/{KNOWN_HOSTS}",
     }
+
+
+def _mounted(order: JobOrder) -> bool:
+    return any(it.mount.type == "ssh" for stage in order.stages for it in stage.work.run_mounts)
 
 
 def _secrets(build: ImageBuild) -> tuple[tuple[str, str], ...]:

@@ -20,6 +20,7 @@ from conveyor.jobs.model import Export, JobOrder
 from conveyor.jobs.repositories import Repository
 from conveyor.jobs.task_dockerfile import block_layers
 from conveyor.jobs.task_inputs import Inputs, Json, StageRun
+from conveyor.jobs.task_mounts import places, stage_mounts
 from conveyor.jobs.task_stapel import stapel_steps
 from conveyor.plan.image_config import environment
 from conveyor.plan.model import BuildPlan, PlannedStage
@@ -38,6 +39,8 @@ class Surroundings:
         registry_configs: Paths of mounted docker configs.
         commit_env: WERF_COMMIT_* variables for stapel stages.
         ssh_keys: Directories of mounted Secrets whose keys an SSH agent offers to user stages.
+        secrets: Ids that the ImageBuild has a Secret for.
+        keeps_caches: Whether caches of RUN lie in a claim.
     """
 
     repo: str
@@ -50,6 +53,8 @@ class Surroundings:
     callback_token: str = ""
     commit_env: Mapping[str, str] = field(default_factory=dict)
     ssh_keys: tuple[str, ...] = ()
+    secrets: frozenset[str] = frozenset()
+    keeps_caches: bool = False
 
 
 def tasks(order: JobOrder, plan: BuildPlan, around: Surroundings) -> tuple[str, str]:
@@ -73,16 +78,37 @@ def tasks(order: JobOrder, plan: BuildPlan, around: Surroundings) -> tuple[str, 
     }
     if ssh.wanted(order, len(around.ssh_keys)):
         stage_task["waitInputs"] = True  # ready means: the agent listens, too
+    keys = len(around.ssh_keys)
+    mounts = stage_mounts(order, around.secrets, keeps_caches=around.keeps_caches, keys=keys)
+    if mounts is not None:
+        stage_task["mounts"] = mounts
     courier_task = _courier(order, around, inputs)
     where = order.stages[0] if order.stages else None
     return _pack(stage_task, where), _pack(courier_task, where)
 
 
+def laying_tasks(order: JobOrder, plan: BuildPlan, around: Surroundings) -> tuple[str, str] | None:
+    """Return what the container `mounts` is told, None for a Job that needs none: what to fetch, as a courier is told,
+    and the places to lay out.
+
+    Raises:
+        UserError: A task is too large for a container's environment.
+    """  # noqa: D205 - one sentence
+    inputs = Inputs()
+    names = tuple(repository.name for repository in around.git)
+    run = StageRun(number=0, order=order, plan=plan, inputs=inputs, repositories=names)
+    found = places(order, run, around.secrets)
+    if not found:
+        return None
+    fetching = {**_courier(order, around, inputs), "runs": 1, "exports": [], "callback": None}
+    fetching.pop("ssh", None)
+    return _pack(fetching, order.stages[0]), _pack({"places": found}, order.stages[0])
+
+
 def _environment(order: JobOrder, around: Surroundings) -> Mapping[str, str]:
     own = {**environment(order.parent.config), **_commit_env(order, around)}
-    if not ssh.wanted(order, len(around.ssh_keys)):
-        return own
-    return {**ssh.DEFAULT_ENVIRONMENT, **own, **ssh.ENVIRONMENT}
+    default, always = ssh.environments(order, len(around.ssh_keys))
+    return {**default, **own, **always}
 
 
 def _commit_env(order: JobOrder, around: Surroundings) -> Mapping[str, str]:

@@ -7,11 +7,11 @@ target.
 """
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from conveyor.config.dockerfile import Block, Instruction
-from conveyor.config.dockerfile_blocks import base_block, source_block
+from conveyor.config.dockerfile_blocks import base_block, source_block, sources_of
 from conveyor.config.dockerfile_check import unbuildable_flag
 from conveyor.config.dockerfile_model import NOT_SUPPORTED
 from conveyor.config.dockerfile_patterns import has_wildcard
@@ -24,7 +24,6 @@ from conveyor.plan.dockerfile_source import (
     Progress,
     Source,
     check_reference,
-    copies_from,
     read_source,
     references,
 )
@@ -142,14 +141,15 @@ def _plan_block(
         ),
         base=base,
         depends_on=tuple(dict.fromkeys(names)),
-        refused=progress.refusals.get(block.index) or _refused(source, block),
+        refused=progress.refusals.get(block.index) or _refused(source, steps),
     )
 
 
-def _refused(source: Source, block: Block) -> str:
-    problems = ((one.line, unbuildable_flag(one)) for one in block.instructions)
-    texts = (f"{source.parsed.file}:{line}: {problem}" for line, problem in problems if problem)
-    return next(texts, "")
+def _refused(source: Source, steps: Sequence[BlockStep]) -> str:
+    for step in steps:
+        if problem := step.refused or unbuildable_flag(step.instruction):
+            return f"{source.parsed.file}:{step.instruction.line}: {problem}"
+    return ""
 
 
 def _check_platform(source: Source, block: Block) -> None:
@@ -264,7 +264,7 @@ def _scope(source: Source, block: Block, base: Base, progress: Progress) -> Scop
     """Return the variables that the base hands over; incomplete while its environment is unknown."""
     if isinstance(base, ScratchBase):
         progress.roots[block.index] = SCRATCH
-        return Scope.of_image(())
+        return Scope.of_image((), "/")
     found = base_block(source.parsed, block, source.base(block))
     if found is not None:
         triggers = [one.args[0] for one in found.instructions if one.keyword == "ONBUILD"]
@@ -280,7 +280,8 @@ def _scope(source: Source, block: Block, base: Base, progress: Progress) -> Scop
     if not isinstance(answer, BaseImage):
         return Scope.of_image(None)
     _note_triggers(source, block, _texts(answer.config.get("OnBuild")), progress)
-    return Scope.of_image(_texts(answer.config.get("Env")))
+    workdir = answer.config.get("WorkingDir")
+    return Scope.of_image(_texts(answer.config.get("Env")), str(workdir or "/"))
 
 
 def _note_triggers(source: Source, block: Block, triggers: list[str], progress: Progress) -> None:
@@ -292,14 +293,15 @@ def _note_triggers(source: Source, block: Block, triggers: list[str], progress: 
 
 def _copy_sources(source: Source, block: Block) -> dict[str, CopySource]:
     sources: dict[str, CopySource] = {}
-    for instruction in copies_from(block):
-        name = instruction.flag("from")
-        found = source_block(source.parsed, block, name)
-        if found is None:
-            check_reference(source, instruction.line, "COPY --from", name)
-            sources[name] = CopySource(image=name, external=True)
-        else:
-            sources[name] = CopySource(image=source.name(found))
+    for instruction in block.instructions:
+        what = "COPY --from" if instruction.keyword == "COPY" else "RUN --mount from"
+        for name in sources_of(instruction):
+            found = source_block(source.parsed, block, name)
+            if found is None:
+                check_reference(source, instruction.line, what, name)
+                sources[name] = CopySource(image=name, external=True)
+            else:
+                sources[name] = CopySource(image=source.name(found))
     return sources
 
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field, replace
 from conveyor.api.errors import UserError
 from conveyor.config.dockerfile import Block, Dockerfile, Instruction
 from conveyor.config.dockerfile_blocks import base_block, source_block, sources_of
+from conveyor.config.dockerfile_mount_points import bound_path
+from conveyor.config.dockerfile_mounts import RunMount, mount_flags, parse_mount
 from conveyor.config.dockerfile_syntax import parse_instructions
 from conveyor.config.dockerfile_words import ExpansionError, expand_word
 from conveyor.config.dockerignore import context_source
@@ -163,13 +165,28 @@ class BlockDigests:
         if keyword == "ONBUILD":
             return [Component(label=keyword, value=instruction.args[0])]
         if keyword not in ("COPY", "ADD"):
-            return [Component(label=keyword, value=self._text(instruction, variables))]
+            text = Component(label=keyword, value=self._text(instruction, variables))
+            return [text, *self._bound(instruction, variables)]
         items: list[Item] = [Component(label=keyword, value=instruction.original)]
         if not instruction.flag("from"):
             words = (self._word(line, word, variables) for word in instruction.args[:-1])
             sources = tuple(map(context_source, words))
             items.append(ContextFiles(keyword=keyword, sources=sources, line=line))
         return items
+
+    def _bound(self, instruction: Instruction, variables: _Variables) -> Iterator[ContextFiles]:
+        """Yield the files of the context that a RUN mounts; werf hashes the text alone, and would miss a change."""
+        for flag in mount_flags(instruction):
+            mount = self._mount(instruction.line, flag, variables)
+            if mount.type == "bind" and not mount.source_image:
+                source = context_source(bound_path(mount))
+                yield ContextFiles(keyword="RUN --mount", sources=(source,), line=instruction.line)
+
+    def _mount(self, line: int, flag: str, variables: _Variables) -> RunMount:
+        try:
+            return parse_mount(flag, lambda word: self._word(line, word, variables))
+        except ValueError as problem:
+            raise self._parsed.error(line, str(problem)) from None
 
     def _arg(self, instruction: Instruction, variables: _Variables) -> list[Item]:
         items: list[Item] = []

@@ -1,7 +1,8 @@
 """A FROM block cut into slices, each of which is a stage that can be stored.
 
 In: the block's steps. Out: slices in order: a RUN, COPY or ADD ends one and takes along what stands before it. WORKDIR does not:
-a directory is made faster than a stage is stored. What follows the last of them changes no files unless it has a WORKDIR, so a
+a directory is made faster than a stage is stored; only where a RUN with mounts follows it has a slice of its own, for a pod
+with the mounts may not see the directory. What follows the last of them changes no files unless it has a WORKDIR, so a
 new CMD or LABEL at the end is written without a pod.
 """
 
@@ -31,6 +32,12 @@ def _slices(steps: tuple[BlockStep, ...]) -> Iterator[Slice]:
     start = 0
     for number, step in enumerate(steps):
         last = number == len(steps) - 1
-        if last or step.instruction.keyword in ENDING:
+        if last or step.instruction.keyword in ENDING or _before_mounts(steps, start, number):
             yield Slice(name=f"{step.instruction.keyword}{number}", steps=steps[start : number + 1])
             start = number + 1
+
+
+def _before_mounts(steps: tuple[BlockStep, ...], start: int, number: int) -> bool:
+    """Whether a RUN with mounts follows the step, and a WORKDIR of its slice would be made in the same pod."""
+    made = any(step.instruction.keyword == "WORKDIR" for step in steps[start : number + 1])
+    return made and bool(steps[number + 1].mounts)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from conveyor.api.errors import UserError
-from conveyor.config.dockerfile import Block, Dockerfile, Instruction, parse_dockerfile
+from conveyor.config.dockerfile import Block, Dockerfile, parse_dockerfile
 from conveyor.config.dockerfile_blocks import (
     base_block,
     block_image_name,
@@ -185,11 +185,6 @@ def references(source: Source, block: Block) -> list[Block]:
     named = (name for one in block.instructions for name in sources_of(one))
     copied = (source_block(source.parsed, block, name) for name in named)
     return [other for other in (base, *copied) if other is not None]
-
-
-def copies_from(block: Block) -> list[Instruction]:
-    """Return the block's COPY --from instructions."""
-    return [one for one in block.instructions if one.keyword == "COPY" and one.flag("from")]
 
 
 def check_reference(source: Source, line: int, what: str, reference: str) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from conveyor.config.dockerfile import Block, Dockerfile, Instruction
 from conveyor.config.dockerfile_check import check_context_source, unsupported_add_source
 from conveyor.config.dockerfile_model import NOT_SUPPORTED
+from conveyor.config.dockerfile_mounts import mount_flags
 from conveyor.config.dockerfile_patterns import has_wildcard, name_regex
 from conveyor.config.dockerfile_values import check_mode, check_signal, count_ports, port_problems
 from conveyor.config.dockerfile_words import ExpansionError, expand_word_seen, expand_words
@@ -21,6 +22,12 @@ from conveyor.plan.dockerfile_args import (
     declared,
     expansion_error,
     proxy_environment,
+)
+from conveyor.plan.dockerfile_step_mounts import (
+    depends_on_workdir,
+    moved,
+    step_mounts,
+    why_not_mounted,
 )
 from conveyor.plan.model import BlockStep, CopySource
 
@@ -43,20 +50,22 @@ class Scope:
         args: Those of `values` that an ARG set last, in the order of declaration.
         complete: False while the base image's environment is unknown; a missing name is then no
             empty name.
+        workdir: Working directory, "" while the base image's is unknown.
     """
 
     values: Mapping[str, str]
     args: Mapping[str, str]
     complete: bool = True
+    workdir: str = ""
 
     @classmethod
-    def of_image(cls, env: Sequence[str] | None) -> "Scope":
+    def of_image(cls, env: Sequence[str] | None, workdir: str = "") -> "Scope":
         """Return the scope that an image's `Env` gives; None for an image not looked at."""
         if env is None:
             return cls(values={}, args={}, complete=False)
         pairs = (entry.partition("=") for entry in env)
         values = {name: value for name, _, value in pairs}
-        return cls(values={"PATH": DEFAULT_PATH, **values}, args={})
+        return cls(values={"PATH": DEFAULT_PATH, **values}, args={}, workdir=workdir)
 
 
 class StepMaker:
@@ -105,9 +114,27 @@ class StepMaker:
         source = None
         if keyword in ("COPY", "ADD"):
             source = sources.get(instruction.flag("from"), CopySource())
-        return BlockStep(
-            instruction=self._expanded(instruction, scope), env=env, source=source
-        ), scope
+        step = BlockStep(instruction=self._expanded(instruction, scope), env=env, source=source)
+        if mount_flags(instruction):
+            step = self._with_mounts(step, scope, sources)
+        if keyword == "WORKDIR":
+            scope = replace(scope, workdir=moved(scope.workdir, step.instruction.args[0]))
+        return step, scope
+
+    def _with_mounts(
+        self, step: BlockStep, scope: Scope, sources: Mapping[str, CopySource]
+    ) -> BlockStep:
+        line = step.instruction.line
+        try:
+            found = step_mounts(
+                step.instruction, lambda word: self._word(line, word, scope), sources
+            )
+            if depends_on_workdir(found) and not (scope.workdir or scope.complete):
+                raise BaseUnknownError
+            refused = why_not_mounted(found, scope.workdir)
+        except ValueError as problem:
+            raise self._parsed.error(line, str(problem)) from None
+        return replace(step, mounts=found, refused=refused)
 
     def _expanded(self, instruction: Instruction, scope: Scope) -> Instruction:
         match instruction.keyword:
@@ -210,7 +237,8 @@ class StepMaker:
 
     def _count(self, step: BlockStep) -> None:
         """Bound what all steps hold together; every text counts for what keeping it costs, too."""
-        texts = (*step.instruction.args, *step.env, *step.env.values())
+        mounted = (text for it in step.mounts for text in (it.mount.source, it.mount.target))
+        texts = (*step.instruction.args, *step.env, *step.env.values(), *mounted)
         self._total += sum(len(one) + TEXT_COST for one in texts)
         if step.instruction.keyword == "EXPOSE":
             self._total += TEXT_COST * count_ports(step.instruction.args)

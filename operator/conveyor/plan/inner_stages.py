@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Final
 
+from conveyor.config.dockerfile_mount_points import bound_path
 from conveyor.plan import labels
 from conveyor.plan.answers import BaseImage
 from conveyor.plan.chain import Chain
@@ -22,6 +23,7 @@ from conveyor.plan.model import (
     Base,
     BlockStep,
     Component,
+    CopySource,
     DockerfileBlock,
     ExternalBase,
     ImageBase,
@@ -74,12 +76,11 @@ class InnerStages:
         if slices and isinstance(block.base, ExternalBase):
             yield BaseImageInfo(reference=block.base.reference, platform=chain.platform)
         for step in (step for one in slices for step in one.steps):
-            if step.source is None:
-                continue
-            if not step.source.image:
-                yield _listing(step, block.block)
-            elif step.source.external:
-                yield BaseImageInfo(reference=step.source.image, platform=chain.platform)
+            for source, paths in _taken(step):
+                if not source.image:
+                    yield _listing(paths, block.block)
+                elif source.external:
+                    yield BaseImageInfo(reference=source.image, platform=chain.platform)
 
     def _depends(self, one: Slice, block: BlockPlan, chain: Chain) -> Component | Question:
         """Return what a slice is made from, or what it waits for."""
@@ -99,12 +100,13 @@ class InnerStages:
         if keyword == "FROM":
             return  # what it names is told by what it stands for
         yield named(keyword, _executed(step))
-        if step.source is not None and not step.source.image:
-            yield named("Files", chain.inquiry.need(_listing(step, block), str))
-        elif step.source is not None:
-            image, external = step.source.image, step.source.external
-            source = self._outside(image, chain) if external else self._block(image)
-            yield named("From", source)
+        for source, paths in _taken(step):
+            if not source.image:
+                yield named("Files", chain.inquiry.need(_listing(paths, block), str))
+            elif source.external:
+                yield named("From", self._outside(source.image, chain))
+            else:
+                yield named("From", self._block(source.image))
 
     def _base(self, base: Base, chain: Chain) -> str:
         match base:
@@ -184,12 +186,15 @@ def _pinned_slice(one: Slice, chain: Chain) -> Slice:
 
 
 def _pinned_step(step: BlockStep, chain: Chain) -> BlockStep:
-    source = step.source
+    mounts = tuple(replace(it, files=_pinned_source(it.files, chain)) for it in step.mounts)
+    return replace(step, source=_pinned_source(step.source, chain), mounts=mounts)
+
+
+def _pinned_source(source: CopySource | None, chain: Chain) -> CopySource | None:
     if source is None or not source.external or "@" in source.image:
-        return step
+        return source
     digest = _known_digest(source.image, chain)
-    pinned = f"{source.image}@{digest}" if digest else source.image
-    return replace(step, source=replace(source, image=pinned))
+    return replace(source, image=f"{source.image}@{digest}") if digest else source
 
 
 def _known_digest(reference: str, chain: Chain) -> str:
@@ -197,20 +202,31 @@ def _known_digest(reference: str, chain: Chain) -> str:
     return answer.digest if isinstance(answer, BaseImage) else ""
 
 
-def _listing(step: BlockStep, block: DockerfileBlock) -> ContextListing:
+def _taken(step: BlockStep) -> Iterator[tuple[CopySource, tuple[str, ...]]]:
+    """What a COPY or ADD takes, or a RUN mounts, and from where."""
+    if step.source is not None:
+        yield step.source, step.instruction.args[:-1]
+    for planned in step.mounts:
+        if planned.files is not None:
+            yield planned.files, (bound_path(planned.mount),)
+
+
+def _listing(sources: tuple[str, ...], block: DockerfileBlock) -> ContextListing:
     return ContextListing(
         repo=OWN_REPOSITORY,
         commit=block.commit,
         context=block.context,
         dockerignore=block.dockerignore,
-        sources=step.instruction.args[:-1],
+        sources=sources,
     )
 
 
 def _executed(step: BlockStep) -> str:
-    """Return everything that a step does as one text; what its `source` is, the caller knows better."""
+    """Return everything that a step does as one text; what its `source` and `files` are, the caller knows better."""
     fields = asdict(step)
     del fields["source"]
+    for mount in fields["mounts"]:
+        del mount["files"]
     for name in _NOT_EXECUTED:
         del fields["instruction"][name]
     return json.dumps(fields, sort_keys=True, default=str)

@@ -146,17 +146,29 @@ class CopySource:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedMount:
+    """A mount of a RUN, its variables replaced, its target as written; `files`: where a bind takes its files from."""
+
+    mount: RunMount
+    files: CopySource | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BlockStep:
     """One instruction of a Dockerfile block with variables expanded as far as the Dockerfile alone allows.
 
     Attributes:
         env: Environment of a RUN beyond the image's own: declared ARGs, in order.
         source: Of COPY and ADD.
+        mounts: Of RUN, in order.
+        refused: Why this version cannot carry it out, "" when it can.
     """
 
     instruction: Instruction
     env: Mapping[str, str] = field(default_factory=dict)
     source: CopySource | None = None
+    mounts: tuple[PlannedMount, ...] = ()
+    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +199,6 @@ class StageWork:
         image_spec: Image config changes of `imageSpec:`, labels without templates.
         refused: Why this version can plan but not build the stage, with file and line; "" when it can.
         mounts: Mounts of the image and of the images it is built from; their content is never part of a layer.
-        run_mounts: Mounts of the block's RUN. They are the whole pod's, so stages with others need another one.
         emptied: Mount points that the stage leaves as empty directories (only `from` has any); nothing is mounted then.
     """
 
@@ -204,8 +215,13 @@ class StageWork:
     labels: Mapping[str, str] = field(default_factory=dict)
     refused: str = ""
     mounts: tuple[Mount, ...] = ()
-    run_mounts: tuple[RunMount, ...] = ()
     emptied: tuple[str, ...] = ()
+
+    @property
+    def run_mounts(self) -> tuple[PlannedMount, ...]:
+        """Mounts of the block's RUN. They are volumes of the whole pod, so stages with others need another one."""
+        steps = self.block.steps if self.block is not None else ()
+        return next((step.mounts for step in steps if step.mounts), ())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

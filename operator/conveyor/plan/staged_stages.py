@@ -99,9 +99,8 @@ class BlockStages:
         one = staged.instruction
         # The step of FROM goes along with the first stage.
         start = 0 if not self.chain.stages else index + 1
-        work = StageWork(
-            block=self._part(slice(start, index + 2)), refused=self.refused or self._problem(one)
-        )
+        part = self._part(slice(start, index + 2))
+        work = StageWork(block=part, refused=self.refused or self._problem(part))
 
         def components() -> list[Component]:
             if one.keyword == "RUN":
@@ -113,9 +112,11 @@ class BlockStages:
     def _part(self, which: slice) -> DockerfileBlock:
         return replace(self.steps, steps=self.steps.steps[which])
 
-    def _problem(self, instruction: Instruction) -> str:
-        problem = unbuildable_flag(instruction)
-        return f"{self.source.parsed.file}:{instruction.line}: {problem}" if problem else ""
+    def _problem(self, part: DockerfileBlock) -> str:
+        for step in part.steps:
+            if problem := step.refused or unbuildable_flag(step.instruction):
+                return f"{self.source.parsed.file}:{step.instruction.line}: {problem}"
+        return ""
 
     def _add(self, shown: str, work: StageWork, components: Callable[[], list[Component]]) -> None:
         work = replace(work, labels={labels.WERF: self.project})

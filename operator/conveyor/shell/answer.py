@@ -15,6 +15,7 @@ from conveyor.adapters.cache import LruCache
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
 from conveyor.config.model import WerfConfig
+from conveyor.jobs.run_mounts import check_given
 from conveyor.plan.answers import Answer
 from conveyor.plan.buildable import check_buildable
 from conveyor.plan.digest import OWN_REPOSITORY
@@ -66,6 +67,7 @@ class Answers:
             lambda question: self._known_or_asked(session, question, run),
         )
         check_buildable(outcome)
+        check_given(outcome, session.build.spec)
         return outcome
 
     async def _known_or_asked(self, session: Session, question: Question, run: str) -> Answer:

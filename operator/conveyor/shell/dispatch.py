@@ -22,7 +22,7 @@ from conveyor.jobs.manifest import job_name, labels_selector, stage_names
 from conveyor.jobs.model import Bundle, Export, JobOrder, ObservedJob, ParentImage
 from conveyor.jobs.mounts import without_hidden_exports
 from conveyor.jobs.repositories import repositories
-from conveyor.jobs.task import tasks
+from conveyor.jobs.task import laying_tasks, tasks
 from conveyor.plan.image_config import kept_labels
 from conveyor.plan.model import BuildPlan, PlannedStage
 from conveyor.shell.clock import now
@@ -80,7 +80,12 @@ class Dispatcher:
             around = replace(around, callback_url="/".join((around.callback_url, "results", *key)))
         stage_task, courier_task = tasks(order, plan, around)
         body = job_manifest(
-            order, build, session.pods, stage_task=stage_task, courier_task=courier_task
+            order,
+            build,
+            session.pods,
+            stage_task=stage_task,
+            courier_task=courier_task,
+            laying_tasks=laying_tasks(order, plan, around),
         )
         created = await self._create(build.metadata.namespace, body)
         if created:

@@ -71,6 +71,7 @@ class Sessions:
         ca_file = await asyncio.to_thread(self._ca_path, pem)
         registry = await self._registry(build, ca_file)
         await self._check_ssh_keys(build)
+        await self._check_secrets(build)
 
         async def open_git(url: str, secret: LocalRef | None) -> GitRepo:
             return await self._open_git(build, ca_file, url, secret)
@@ -138,6 +139,16 @@ class Sessions:
                     f"Secret {ref.name} has no key {names.SSH_SECRET_KEY}; make it with: "
                     f"kubectl create secret generic {ref.name} --type=kubernetes.io/ssh-auth "
                     f"--from-file={names.SSH_SECRET_KEY}=FILE --from-file=known_hosts=FILE",
+                )
+
+    async def _check_secrets(self, build: ImageBuild) -> None:
+        """The same for what a RUN may mount; values are not looked at."""
+        for secret in build.spec.secrets:
+            ref = secret.secret_ref
+            if ref.key not in await self._secret(build, ref.name):
+                raise UserError(
+                    Reason.SECRET_NOT_FOUND,
+                    f"Secret {ref.name} has no key {ref.key}, which spec.secrets names for {secret.id}",
                 )
 
     def _ca_path(self, pem: str) -> str | None:
@@ -249,4 +260,6 @@ def _surroundings(build: ImageBuild, settings: Settings, *, ca: bool) -> Surroun
         ca=ca,
         callback_url=settings.callback_url,
         ssh_keys=ssh.key_paths(build),
+        secrets=frozenset(secret.id for secret in build.spec.secrets),
+        keeps_caches=build.spec.mounts.cache is not None,
     )

@@ -15,7 +15,9 @@ from conveyor.config.dockerfile_syntax import parse_instructions
             "type=cache,id=k,sharing=LOCKED,mode=0755,uid=1,gid=2",
             RunMount(type="cache", cache_id="k", sharing="locked", mode=0o755, uid=1, gid=2, read_only=False),
         ),
-        ("type=tmpfs,size=10m", RunMount(type="tmpfs", read_only=False)),
+        ("type=tmpfs,size=10m", RunMount(type="tmpfs", read_only=False, size=10 << 20)),
+        ("type=tmpfs,size=1.5GiB", RunMount(type="tmpfs", read_only=False, size=3 << 29)),
+        ("type=secret,id=x,env=TOKEN", RunMount(type="secret", cache_id="x", env="TOKEN", read_only=True)),
         ("type=secret,id=x,required", RunMount(type="secret", cache_id="x", required=True, read_only=True)),
         ("type=ssh,required=false", RunMount(type="ssh", read_only=True)),
         ("readonly=false,target=/x", RunMount(target="/x", read_only=False)),
@@ -42,6 +44,11 @@ def test_fields(text, mount):
         ("type=secret,id=a,from=b", "a secret has no from"),
         ("readonly=perhaps", "must be true or false"),
         ('"open', "malformed"),
+        ("type=tmpfs,size=-1", "size=-1 is no size"),
+        ("type=tmpfs,size=99999p", "size=99999p is no size"),
+        ("type=cache,env=X", "env=X is not possible"),
+        ("type=secret,id=x,env=A=B", "env=A=B cannot name a variable"),
+        ("type=ssh,source=x", "ssh has no source"),
     ],
 )
 def test_mistakes(text, problem):

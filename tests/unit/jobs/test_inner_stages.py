@@ -31,12 +31,15 @@ from conveyor.jobs import exports
 from conveyor.jobs.decide import decide
 from conveyor.jobs.decision import PublishStage, RecordExport, StartJob
 from conveyor.jobs.model import Failure, JobPhase, StageResult
-from conveyor.plan.model import StageWork
+from conveyor.plan.model import PlannedMount, StageWork
 
 
-def work(*keywords, **more):
-    """A slice of these instructions."""
-    return replace(instruction(*keywords), **more)
+def work(*keywords, mounts=(), **more):
+    """A slice of these instructions, all with these mounts."""
+    made = replace(instruction(*keywords), **more)
+    planned = tuple(PlannedMount(mount=mount) for mount in mounts)
+    steps = tuple(replace(step, mounts=planned) for step in made.block.steps)
+    return replace(made, block=replace(made.block, steps=steps))
 
 
 RUN, COPY, CMD = work("RUN"), work("COPY"), work("CMD")
@@ -77,7 +80,7 @@ def test_the_slices_of_a_block_go_into_one_job(fuse):
 
 def test_slices_with_other_mounts_need_another_pod():
     mount = RunMount(type="cache", target="/c")
-    mounted = work("RUN", run_mounts=(mount,))
+    mounted = work("RUN", mounts=[mount])
     decision = decide(situation(plan(block(first=mounted))))
     assert started(decision) == [["RUN1"]]
     same = image(inner("RUN1", what=mounted, base=EXTERNAL), inner("RUN2", what=mounted))
@@ -87,7 +90,7 @@ def test_slices_with_other_mounts_need_another_pod():
 
 
 def test_a_job_with_mounts_of_a_run_exports_nothing():
-    mounted = work("RUN", run_mounts=(RunMount(type="cache", target="/c"),))
+    mounted = work("RUN", mounts=[RunMount(type="cache", target="/c")])
     tools = image(to_build("tools/dockerfile", work=mounted, base=EXTERNAL))
     copier = image(to_build("web/dockerfile", work=FROM_TOOLS, base=EXTERNAL), needs=["tools"])
     (start,) = (a for a in decide(situation(plan(tools, copier))).actions)

@@ -559,15 +559,14 @@ def test_arguments_times_commands_are_stopped() -> None:
 # --- planned, not built -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("flag", ["--mount=type=cache,target=/x", "--network=none"])
-def test_a_run_that_cannot_be_built_is_hashed_and_says_why(flag: str) -> None:
-    plain, flagged = (plan(f"FROM alpine:3\nRUN {text}true\n")[-1] for text in ("", f"{flag} "))
-    assert (plain.refused, flagged.refused) == (
-        "",
-        f"Dockerfile:2: RUN {flag.partition('=')[0]} is not supported",
+def test_a_run_that_cannot_be_built_is_hashed_and_says_why() -> None:
+    plain, flagged = (
+        plan(f"FROM alpine:3\nRUN {flag}true\n")[-1] for flag in ("", "--network=none ")
     )
+    assert plain.refused == ""
+    assert flagged.refused.startswith("Dockerfile:2: RUN --network=none is not supported")
     values = [part.value for part in flagged.digest_components]
-    assert values == ["alpine:3", f"RUN {flag} true"]
+    assert values == ["alpine:3", "RUN --network=none true"]
 
 
 def test_a_mount_from_a_block_needs_it() -> None:

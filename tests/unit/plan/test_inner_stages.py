@@ -313,3 +313,52 @@ def test_files_of_an_outside_image_are_those_of_the_very_image():
     assert [stage.name for stage in found] == ["COPY1", "dockerfile"]
     (_, copy) = found[0].work.block.steps
     assert copy.source.image == "busybox:1@sha256:c"
+
+
+# --- mounts of RUN ----------------------------------------------------------------------------------------------------
+
+MOUNTS = """FROM python:3 AS tools
+RUN a
+FROM python:3
+WORKDIR /app
+ENV A=1
+RUN --mount=source=src,target=. --mount=from=tools,source=/bin,target=/t b
+RUN --mount=type=cache,target=/c c
+WORKDIR /srv
+RUN --mount=type=cache,target=/c d
+RUN e
+"""
+
+
+def test_a_run_with_mounts_is_alone_with_what_changes_files():
+    found = Project(MOUNTS).stages()
+    steps = [[s.instruction.keyword for s in stage.work.block.steps] for stage in found]
+    assert steps == [
+        ["FROM", "WORKDIR", "ENV"],
+        ["RUN"],
+        ["RUN"],
+        ["WORKDIR"],
+        ["RUN"],
+        ["RUN"],
+    ]
+    assert [len(stage.work.run_mounts) for stage in found] == [0, 2, 1, 0, 1, 0]
+
+
+def test_what_a_run_binds_is_in_its_digest():
+    waiting = Project(MOUNTS).stages()
+    assert [stage.digest is None for stage in waiting] == [False, *[True] * 4, False]
+    assert waiting[1].question == ImageReference(image="app/stage/tools")
+    outside = MOUNTS.replace("from=tools", "from=tools:1")
+    project = Project(outside)
+
+    def changed():
+        before = [stage.digest for stage in Project(outside).stages()]
+        pairs = zip(before, project.stages(), strict=True)
+        return [digest != stage.digest for digest, stage in pairs]
+
+    assert not any(changed())
+    project.files["src"] = "2"
+    assert changed() == [False, *[True] * 5]
+    project.files["src"] = "1"
+    project.bases["tools:1"] = "sha256:2"
+    assert changed() == [False, *[True] * 4, False]

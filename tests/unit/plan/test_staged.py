@@ -234,7 +234,7 @@ def test_dependencies_are_not_planned():
 
 def test_what_cannot_be_built_is_refused_but_what_is_stored_serves():
     project = Project("FROM a\nUSER 1\nRUN --security=insecure b\n")
-    with pytest.raises(UserError, match="Dockerfile:3: RUN --security is not") as caught:
+    with pytest.raises(UserError, match="Dockerfile:3: RUN --security=insecure is not") as caught:
         check_buildable(project.plan())
     assert caught.value.reason == "NotSupported"
     project.build(timestamp=1)

@@ -1,0 +1,76 @@
+"""The containers of a build pod that run our own image.
+
+In: the image, tasks, and what is mounted. Out: `courier`, which fetches and pushes beside the stage, and `mounts`, which lays out
+files with their owners before any code of a user runs. Both pass Pod Security "baseline".
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from conveyor.api import names
+
+Json = dict[str, object]
+
+_PYTHON: Final = ("/opt/conveyor/bin/python3", "-I", "-m")
+# Owners, modes and capabilities of files, as an image has them.
+_LAYING: Final = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETFCAP")
+# The courier needs about 50 MiB, for a 3 GB layer too (ADR 4); a CPU limit would only make every stage wait.
+_RESOURCES: Final = {
+    "requests": {"cpu": "50m", "memory": "64Mi"},
+    "limits": {"memory": "512Mi"},
+}
+
+
+def courier_container(image: tuple[str, str], task: str, mounts: Sequence[Json]) -> Json:
+    """Return the courier.
+
+    Args:
+        image: Reference, and pull policy.
+        task: Its task.
+        mounts: What it sees besides its own /tmp.
+    """
+    env = {"CONVEYOR_COURIER": task}
+    return _own(names.CONTAINER_COURIER, image, "conveyor.builder.courier", env, mounts)
+
+
+def mounts_container(
+    image: tuple[str, str], tasks: tuple[str, str], mounts: Sequence[Json]
+) -> Json:
+    """Return the init container `mounts`; `tasks`: what it fetches, where it lays it out."""
+    env = dict(zip(("CONVEYOR_COURIER", "CONVEYOR_MOUNTS"), tasks, strict=True))
+    container = _own(names.CONTAINER_MOUNTS, image, "conveyor.builder.courier_mounts", env, mounts)
+    container["securityContext"] = _security({"drop": ["ALL"], "add": list(_LAYING)})
+    return container
+
+
+def _own(
+    name: str,
+    image: tuple[str, str],
+    program: str,
+    env: dict[str, str],
+    mounts: Sequence[Json],
+) -> Json:
+    reference, pull_policy = image
+    return {
+        "name": name,
+        "image": reference,
+        "imagePullPolicy": pull_policy,
+        "command": [*_PYTHON, program],
+        "env": [{"name": key, "value": value} for key, value in env.items()],
+        "securityContext": _security({"drop": ["ALL"]}),
+        "resources": dict(_RESOURCES),
+        "terminationMessagePolicy": "File",
+        "volumeMounts": [*mounts, {"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108
+    }
+
+
+def _security(capabilities: Json) -> Json:
+    return {
+        # It reads what root wrote into the shared volume, so it is root, but may do nothing with it.
+        "runAsUser": 0,
+        "runAsGroup": 0,
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": capabilities,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
