@@ -5,6 +5,8 @@ A bundle is recorded as an image whose only layer holds the files: under werf's 
 metadata), under a key of ours for COPY --from, which werf ignores.
 """
 
+from conveyor.config.dockerfile import Instruction
+from conveyor.config.dockerfile_selection import parents_source, rules
 from conveyor.jobs.model import Bundle, Export
 from conveyor.plan.digest import sha256_args
 from conveyor.plan.model import BlockStep, BuildPlan, PlannedImport, PlannedStage, StageState
@@ -41,18 +43,41 @@ def _import_export(planned: PlannedImport) -> Export:
 
 
 def _copy_export(step: BlockStep, plan: BuildPlan) -> Export | None:
-    if step.source is None or not step.source.image:
+    if step.source is None or not step.source.image or len(step.instruction.args) < 2:
         return None
     sources = step.instruction.args[:-1]
     origin = step.source.image
     if not step.source.external:
         origin = plan.image(origin).stages[-1].digest or origin
+    flags = [flag for flag in step.instruction.flags if flag.startswith(("--parents", "--exclude"))]
     return Export(
-        key=f"copy-{sha256_args('copy', origin, *sources)}",
+        key=f"copy-{sha256_args('copy', origin, *flags, *sources)}",
         source=step.source.image,
         external=step.source.external,
         sources=sources,
+        select=selection(step.instruction),
     )
+
+
+def selection(instruction: Instruction) -> dict[str, object]:
+    """Return what a COPY or ADD takes below its sources, as the tasks say it (`docs/stage-task.md`); {} for all of it."""
+    sources = instruction.args[:-1]
+    found: dict[str, object] = {}
+    excluded = rules(instruction.flag_values("exclude"))
+    if excluded:
+        found["exclude"] = [[rule.exception, rule.regex] for rule in excluded]
+    if instruction.is_set("parents"):
+        kept = [parents_source(source) for source in sources]
+        patterns = [rules((one.pattern,)) for one in kept]
+        found["parents"] = [
+            {
+                "base": one.base,
+                "include": [[rule.exception, rule.regex] for rule in made],
+                "required": one.pattern if one.plain else None,
+            }
+            for one, made in zip(kept, patterns, strict=True)
+        ]
+    return found
 
 
 def fits(bundle: Bundle, export: Export, plan: BuildPlan) -> bool:

@@ -133,7 +133,7 @@ def _export(local: str, export: Export) -> Json:
             "includePaths": list(export.include),
             "excludePaths": list(export.exclude),
         }
-    return {"id": local, "kind": "copy", "sources": list(export.sources)}
+    return {"id": local, "kind": "copy", "sources": list(export.sources), **export.select}
 
 
 def _layers(stage: PlannedStage, run: StageRun) -> list[Json]:

@@ -414,9 +414,14 @@ def test_hosts_and_cache_version() -> None:
             ":3: COPY a/../../b leads out of the build context; paths start at the context",
         ),
         (
-            "FROM scratch\nARG X=x.tgz\nADD $X /y\n",
-            NOT_SUPPORTED,
-            ":3: ADD x.tgz: unpacking of archives is not supported; COPY it and unpack in a RUN",
+            "FROM scratch\nARG X=a/./..\nCOPY --parents $X /y\n",
+            INVALID,
+            ":3: COPY --parents a/./.. names nothing below a; write a/./*",
+        ),
+        (
+            "FROM scratch\nENV X=" + "x" * 60000 + "\nCOPY <<E /y\n$X$X$X$X$X\nE\n",
+            INVALID,
+            ":3: cannot expand '$X$X$X$X$X\\n': expands to more than 262144 characters",
         ),
         (
             "FROM scratch\nCOPY absent /y\n",
@@ -449,7 +454,7 @@ def test_hosts_and_cache_version() -> None:
         (
             "FROM scratch\nCOPY --chmod=${A:-8} a b\n",
             INVALID,
-            ":2: --chmod=8 is not an octal mode; write --chmod=0644",
+            ":2: --chmod=8: an octal mode is between 0 and 07777",
         ),
         ("ARG A=${\nFROM scratch\n", INVALID, ":1: cannot expand '${': missing '}' after '${'"),
         (
