@@ -127,6 +127,8 @@ def _source(copy: _Copy, index: int, pattern: str, choice: Choice) -> dict[str, 
             raise _missing(copy.item, pattern if path == wanted else text_of(path))
         name = path.rpartition(b"/")[2]
         is_dir = real in copy.tree.dirs
+        if choice.parents and not is_dir:
+            continue  # a file that a pattern before `/./` names; BuildKit does not even send it
         if is_dir:
             _write_dir(copy, top, real, choice)
         elif not (copy.item.unpack and _write_archive(copy, top + b"/" + name, real)):

@@ -52,6 +52,7 @@ class Choice:
         base: Pattern of the directories that are looked into.
         required: Path below it that must be there, None for none.
         all: Everything below is taken.
+        parents: Directories below the base are kept.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Choice:
     ) -> None:
         self.base = str(parents["base"]) if parents else base
         self.required = parents.get("required") if parents else None
+        self.parents = parents is not None
         self.all = exclude is None and parents is None
         self._exclude = exclude
         self._include = Patterns(parents["include"]) if parents else None

@@ -107,6 +107,10 @@ class Build:
         )
         for layer in block_layers(planned, cast("Any", _Run(self, block))):
             for step in cast("list[dict[str, Any]]", layer["steps"]):
+                if step["op"] == "mkdir":
+                    place = Rootfs(os.fsencode(root))
+                    place.make_dirs(place.resolve(os.fsencode(step["path"])))
+                    continue
                 bundle = str(step["file"]) if step.get("file") else None
                 copying.copy(Rootfs(os.fsencode(root)), bundle, step)
 
@@ -165,16 +169,22 @@ class _Run:
 
 
 def tree(root: Path) -> list[str]:
-    """Every path below with type and mode, owner, size of files, and where links lead; hard links by inode order."""
-    lines, inodes = [], {}
-    for path in sorted(root.rglob("*")):
-        status = path.lstat()
-        first = inodes.setdefault(status.st_ino, path)
-        size = status.st_size if stat.S_ISREG(status.st_mode) else 0
-        line = f"{stat.filemode(status.st_mode)} {status.st_uid}/{status.st_gid} {size} {path.relative_to(root)}"
-        if path.is_symlink():
-            line += f" -> {path.readlink()}"
-        elif first != path and not path.is_dir():
-            line += f" = {first.relative_to(root)}"
-        lines.append(line)
-    return lines
+    """Every path below: kind, mode, owner, name, content or where a link leads; of hard links the first name of the file."""
+    found = {path: path.lstat() for path in root.rglob("*")}
+    names: dict[int, str] = {}
+    for path, status in sorted(found.items()):
+        names.setdefault(status.st_ino, str(path.relative_to(root)))
+    return sorted(_line(root, path, status, names) for path, status in found.items())
+
+
+def _line(root: Path, path: Path, status: os.stat_result, names: dict[int, str]) -> str:
+    kind, mode = stat.filemode(status.st_mode)[0], stat.S_IMODE(status.st_mode)
+    line = f"{path.relative_to(root)} {kind} {mode:o} {status.st_uid}:{status.st_gid}"
+    if kind == "l":
+        return f"{line} -> {path.readlink()}"
+    if kind == "-":
+        data = path.read_bytes()
+        line += (
+            f" {data.decode()!r}" if len(data) < 100 and data.isascii() else f" {len(data)} bytes"
+        )
+    return f"{line} = {names[status.st_ino]}" if kind != "d" and status.st_nlink > 1 else line

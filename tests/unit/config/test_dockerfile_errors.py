@@ -104,7 +104,7 @@ MISTAKES: dict[str, tuple[str, str, int, str]] = {
         "a here-document named 'x/EOF': the name becomes a file name; choose one without a slash",
     ),
     "COPY large here-document": (
-        f"FROM a\nCOPY <<EOF /x\n{'yyyyyyy\n' * 32768}y\nEOF\n",
+        "FROM a\nCOPY <<EOF /x\n" + "yyyyyyy\n" * 32768 + "y\nEOF\n",
         INVALID,
         2,
         "here-document EOF: 262146 bytes; 262144 are allowed: put the text into a file of the context",
