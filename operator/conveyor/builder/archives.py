@@ -123,6 +123,9 @@ class Archive:
         try:
             return self._unpacked(self._unpacking)
         except _BROKEN as error:
+            if "memory" in str(error).lower():  # not broken: it asks for more than we give
+                text = f"a file is packed with {self.kind} so that unpacking takes too much memory"
+                raise CourierError("InputTooLarge", text) from None
             raise TarError(f"it is not whole {self.kind} data: {error}") from None
 
     def _unpacked(self, unpacking: _Decompressor) -> bytes:

@@ -255,7 +255,7 @@ def _modes(step: Step) -> tuple[Callable[[Entry], int], int]:
     """What an entry's mode becomes, and the mode of directories that are made on the way."""
     text, changes = str(step.get("chmod") or ""), step.get("chmodChanges")
     if changes:
-        return lambda entry: _changed(entry, changes), 0o755
+        return lambda entry: changed_mode(entry, changes), 0o755
     if not text:
         return lambda entry: entry.mode, 0o755
     try:
@@ -267,7 +267,7 @@ def _modes(step: Step) -> tuple[Callable[[Entry], int], int]:
     return lambda _: mode, mode & 0o777
 
 
-def _changed(entry: Entry, changes: list[Step]) -> int:
+def changed_mode(entry: Entry, changes: list[Step]) -> int:
     """The mode after the changes of a symbolic mode, one after the other."""
     mode = entry.mode
     for change in changes:

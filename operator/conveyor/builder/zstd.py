@@ -7,13 +7,15 @@ import ctypes
 import functools
 from typing import Any, Final
 
+from conveyor.builder.courier_errors import CourierError
+
 _NAME: Final = "libzstd.so.1"
 _WINDOW_LOG: Final = 27  # 128 MiB, what the zstd program itself accepts
 _WINDOW_LOG_MAX: Final = 100  # ZSTD_d_windowLogMax
 
 
 class ZstdError(Exception):
-    """The data is broken, or there is no library."""
+    """The data is broken."""
 
 
 class _Buffer(ctypes.Structure):
@@ -23,7 +25,11 @@ class _Buffer(ctypes.Structure):
 
 
 class Decompressor:
-    """One frame."""
+    """One frame.
+
+    Raises:
+        CourierError: StepInvalid, there is no library.
+    """
 
     def __init__(self) -> None:
         self._library = _library()
@@ -74,7 +80,8 @@ def _library() -> Any:
     try:
         library = ctypes.CDLL(_NAME)
     except OSError as error:
-        raise ZstdError(f"{_NAME} is not installed beside the courier") from error
+        text = f"a file is packed with zstd, and {_NAME} is not installed beside the courier"
+        raise CourierError("StepInvalid", text) from error
     size, place = ctypes.c_size_t, ctypes.c_void_p
     library.ZSTD_createDStream.restype = place
     library.ZSTD_freeDStream.argtypes = [place]
