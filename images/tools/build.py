@@ -33,6 +33,8 @@ PROGRAM = "conveyor.builder.stage"
 LAZY = (
     "conveyor.builder.copying",
     "conveyor.builder.exports",
+    "conveyor.builder.modes",
+    "conveyor.builder.overlay",
     "conveyor.builder.playbook",
     "conveyor.builder.selection",
     "conveyor.builder.unpack",

@@ -10,6 +10,7 @@ are placed in an empty tree, which is then laid over the image as a layer is.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
@@ -17,20 +18,19 @@ import time
 
 from conveyor.builder import overlay, tarformat, users
 from conveyor.builder.failure import StageFailure
+from conveyor.builder.modes import modes
 from conveyor.builder.rootfs import Rootfs, shown
 from conveyor.builder.tarformat import Entry, Reader
 from conveyor.builder.unpack import own, put
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
     Step = dict[str, Any]
     Owner = tuple[int | None, int | None]
 
 _LINK = b".conveyor-link"
-_CLASSES = (("u", 6), ("g", 3), ("o", 0))
 
 
 def copy(rootfs: Rootfs, bundle: str | None, step: Step) -> None:
@@ -63,7 +63,7 @@ class Copier:
         self._rootfs = rootfs
         self._step = step
         self._owner = owner
-        self._chmod, self._mode_of_new = _modes(step)
+        self._chmod, self._mode_of_new = modes(step)
         self._dest, self._wants_dir = _destination(step)
         self._dirs: dict[bytes, Entry] = {}
         self._checked: bytes | None = None
@@ -158,10 +158,19 @@ class Copier:
             text = f"cannot replace directory {self._shown(target)} with a file"
             raise StageFailure("StepInvalid", text)
         if os.path.lexists(target):
-            os.unlink(target)
+            self._unlink(target)
         put(target, entry, reader, self._link_source)
         if entry.kind != tarformat.LINK:
             own(target, entry, self._owner, self._chmod(entry))
+
+    def _unlink(self, target: bytes) -> None:
+        try:
+            os.unlink(target)
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            text = f"{self._shown(target)} is mounted into every pod, so an image cannot get it from a build"
+            raise StageFailure("StepInvalid", text) from error
 
     def _link_source(self, entry: Entry) -> bytes:
         """Of a hard link: the file of this source that it is another name of."""
@@ -249,45 +258,6 @@ def _owner(rootfs: Rootfs, step: Step) -> Owner:
 
 def _numbers(owner: Owner) -> tuple[int, int]:
     return owner[0] or 0, owner[1] or 0
-
-
-def _modes(step: Step) -> tuple[Callable[[Entry], int], int]:
-    """What an entry's mode becomes, and the mode of directories that are made on the way."""
-    text, changes = str(step.get("chmod") or ""), step.get("chmodChanges")
-    if changes:
-        return lambda entry: changed_mode(entry, changes), 0o755
-    if not text:
-        return lambda entry: entry.mode, 0o755
-    try:
-        mode = int(text, 8)
-    except ValueError:
-        mode = -1
-    if not 0 <= mode <= 0o7777:
-        raise StageFailure("StepInvalid", f"--chmod={text}: must be an octal number, as in 0755")
-    return lambda _: mode, mode & 0o777
-
-
-def changed_mode(entry: Entry, changes: list[Step]) -> int:
-    """The mode after the changes of a symbolic mode, one after the other."""
-    mode = entry.mode
-    for change in changes:
-        op, bits = str(change["op"]), int(change.get("bits", 0))
-        if op == "+" or (op == "X" and (entry.mode & 0o111 or entry.kind == tarformat.DIR)):
-            mode |= bits
-        elif op == "-":
-            mode &= ~bits
-        elif op in "ugo":
-            mode = _copied(mode, op, str(change["to"]), str(change["how"]))
-    return mode
-
-
-def _copied(mode: int, source: str, to: str, how: str) -> int:
-    value = mode >> dict(_CLASSES)[source] & 7
-    for name, shift in _CLASSES:
-        if name in to:
-            mode &= ~((7 if how == "=" else value if how == "-" else 0) << shift)
-            mode |= 0 if how == "-" else value << shift
-    return mode
 
 
 def _is_dir(path: bytes) -> bool:

@@ -133,7 +133,7 @@ class BlockStages:
 
     def _copy(self, instruction: Instruction) -> list[Component]:
         question = self._copied(instruction)
-        bodies = heredoc_components(instruction)
+        bodies = heredoc_components(instruction) + _flags(instruction)
         if question is None:
             name = instruction.flag("from")
             return copy_components(instruction, self._named(name), None) + bodies
@@ -188,3 +188,10 @@ class BlockStages:
             )
             raise missing_sources(self.source.parsed, files)
         return found
+
+
+def _flags(instruction: Instruction) -> list[Component]:
+    """Return flags that change which files are taken, and that werf's rule for staged instructions does not see."""
+    names = ("parents", "exclude", "unpack")
+    found = [flag for flag in instruction.flags if flag.removeprefix("--").startswith(names)]
+    return [Component(label="flags", value=" ".join(found))] if found else []

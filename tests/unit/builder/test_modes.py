@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from conveyor.builder.copying import changed_mode
+from conveyor.builder.modes import changed_mode
 from conveyor.builder.tarformat import DIR, FILE, Entry
 from conveyor.config.dockerfile_modes import mode_changes, octal_mode
 

@@ -491,7 +491,9 @@ def test_equal_orders_give_equal_texts():
 
 def test_a_task_that_no_process_can_be_given_is_refused():
     noise = "".join(sha(str(number))[7:] for number in range(4000))
-    with pytest.raises(UserError, match="stage app/install: its commands are too long"):
+    with pytest.raises(
+        UserError, match="stage app/install: its commands and here-documents are too long"
+    ):
         tasks(order_of(noise), plan(), AROUND)
 
 
