@@ -33,8 +33,12 @@ PROGRAM = "conveyor.builder.stage"
 LAZY = (
     "conveyor.builder.copying",
     "conveyor.builder.exports",
+    "conveyor.builder.modes",
+    "conveyor.builder.overlay",
     "conveyor.builder.playbook",
+    "conveyor.builder.selection",
     "conveyor.builder.unpack",
+    "conveyor.builder.untar",
 )
 # What Python itself needs to start, and what the standard library imports by name at run time.
 ALWAYS = (

@@ -364,3 +364,47 @@ def test_one_process_only(tools: Layer, tmp_path: Path) -> None:
 
 def _layers_of(engine: Engine, image: str) -> list[Layer]:
     return list(engine.layers[image])
+
+
+def test_scripts_of_here_documents(engine: Engine, image: str) -> None:
+    """They lie where BuildKit mounts them, anybody may run them, and they are gone afterwards."""
+    script_text = '#!/bin/sh\necho "$0 $(id -u)" && ls -l /dev/pipes && test ! -w "$0"\n'
+    steps: list[dict[str, object]] = [
+        run(
+            "/bin/sh",
+            "-c",
+            "/dev/pipes/EOF",
+            user="app",
+            scripts=[{"name": "EOF", "text": script_text}],
+        ),
+        run("/bin/sh", "-c", "test ! -e /dev/pipes"),
+    ]
+    found = engine.capture(image, task(steps))
+    assert found.done == {"ok": True}, found.log
+    assert found.log.splitlines()[0] == "/dev/pipes/EOF 1000"
+    assert "-rwxr-xr-x" in found.log
+    assert not found.layers
+
+
+def test_here_documents_and_links_laid_over_the_image(engine: Engine, image: str) -> None:
+    texts = [{"name": "EOF", "text": "text\n"}]
+    copy = {"op": "copy", "sources": [], "workdir": "/", "texts": texts}
+    steps: list[dict[str, object]] = [
+        run(
+            "/bin/sh",
+            "-c",
+            "mkdir /real /over && ln -s real /lnk && touch /over/old && chmod 700 /over",
+        ),
+        {**copy, "dest": "/lnk/", "chown": "app"},
+        {**copy, "dest": "/over/x", "link": True, "chown": "7:8"},
+        {**copy, "dest": "/lnk", "link": True},
+    ]
+    found = engine.capture(image, task(steps))
+    assert found.done == {"ok": True}, found.log
+    tree = engine.tree(engine.image([*_layers_of(engine, image), *found.layers]))
+    assert (tree["real/EOF"].uid, tree["real/EOF"].mode) == (1000, 0o644)
+    assert (tree["over/x"].uid, tree["over/x"].gid, tree["over/x"].mode) == (7, 8, 0o644)
+    assert (tree["over"].uid, tree["over"].mode) == (7, 0o755), "as the upper one of two layers"
+    assert "over/old" in tree
+    assert tree["lnk"].link == "", "the link was replaced by the file"
+    assert not [path for path in tree if path.startswith(".conveyor-link")]

@@ -69,7 +69,12 @@ class GitPatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContextCopy:
-    """The sources of one COPY from the build context."""
+    """The sources of one COPY or ADD from the build context.
+
+    Attributes:
+        select: What is taken below them, as `exclude` and `parents` of the task; {} for all.
+        unpack: Archives among the sources are unpacked.
+    """
 
     run: int
     file: str
@@ -78,6 +83,8 @@ class ContextCopy:
     context: str
     sources: tuple[str, ...]
     dockerignore: str | None
+    select: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
+    unpack: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,7 +266,15 @@ def _context(fields: Fields, run: int, file: str) -> ContextCopy:
         context=_path(fields, "context"),
         sources=fields.texts("sources"),
         dockerignore=fields.optional("dockerignore"),
+        select=_select(fields),
+        unpack=fields.flag("unpack"),
     )
+
+
+def _select(fields: Fields) -> Mapping[str, object]:
+    """What `--exclude` and `--parents` leave; the rules in it are read by `selection`."""
+    found = {name: fields.items(name) for name in ("exclude", "parents")}
+    return {name: value for name, value in found.items() if value}
 
 
 def _blob(fields: Fields, run: int, file: str) -> BlobInput:

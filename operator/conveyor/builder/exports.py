@@ -13,14 +13,19 @@ import hashlib
 import os
 import stat
 
+from conveyor.builder import tarformat
 from conveyor.builder.failure import StageFailure
-from conveyor.builder.filters import ImportFilter, has_wildcard, matches
+from conveyor.builder.filters import ImportFilter, matches, split_wildcards
 from conveyor.builder.layer import TarFile
 from conveyor.builder.rootfs import Rootfs, shown
+from conveyor.builder.selection import choices
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import Any
+
+    from conveyor.builder.selection import Choice
 
     Found = tuple[bytes, bytes, os.stat_result]  # name relative to the top, path, lstat
 
@@ -65,10 +70,13 @@ def export_import(
     return {"checksum": checksum, "entries": tar.entries, "single": single}
 
 
-def export_copy(rootfs: Rootfs, sources: Sequence[bytes], out: int) -> dict[str, object]:
+def export_copy(
+    rootfs: Rootfs, sources: Sequence[bytes], out: int, select: Mapping[str, Any] | None = None
+) -> dict[str, object]:
     """Bundle the sources of a `COPY --from`, owners kept; source n lies in folder `n/`.
 
-    A directory gives its content and an entry for itself (`n/`), a file an entry `n/<name>`.
+    A directory gives its content and an entry for itself (`n/`), a file an entry `n/<name>`. With `select` only what it
+    takes; directories that are only on the way to that are marked as implied.
 
     Returns:
         `{"sources": [{"pattern", "matches": [{"name", "dir"}]}], "entries"}`.
@@ -77,28 +85,64 @@ def export_copy(rootfs: Rootfs, sources: Sequence[bytes], out: int) -> dict[str,
         StageFailure: InputMissing, a source without wildcards does not exist.
     """
     tar, described = TarFile(out), []
-    for index, pattern in enumerate(sources):
+    texts = [source.decode("utf-8", "surrogateescape") for source in sources]
+    for index, choice in enumerate(choices(texts, select or {})):
         top, taken = b"%d" % index, []
-        for path in _matched(rootfs, pattern):
-            real = rootfs.resolve(path)
+        for path in _matched(rootfs, choice):
+            real = _existing(rootfs, path, "COPY --from")
             is_dir = os.path.isdir(real)
             name = os.path.basename(path.rstrip(b"/"))
+            tar.forget_links()  # BuildKit links within one source only
             tar.add(top if is_dir else top + b"/" + name, real, os.lstat(real))
             if is_dir:
-                for relative, inner, status in _below(rootfs, real):
-                    tar.add(top + b"/" + relative, inner, status)
+                _add_below(rootfs, real, top, choice, tar)
             taken.append({"name": shown(name), "dir": is_dir})
-        described.append({"pattern": shown(pattern), "matches": taken})
+        described.append({"pattern": shown(sources[index]), "matches": taken})
     tar.close()
     return {"sources": described, "entries": tar.entries}
 
 
-def _matched(rootfs: Rootfs, pattern: bytes) -> list[bytes]:
-    if not has_wildcard(pattern):
-        _existing(rootfs, pattern, "COPY --from")
-        return [pattern]
-    found = matches(rootfs.root, pattern, rootfs.is_ours)
-    return [path for path in found if os.path.lexists(rootfs.resolve(path))]
+def _add_below(rootfs: Rootfs, real: bytes, top: bytes, choice: Choice, tar: TarFile) -> None:
+    waiting: list[Found] = []  # directories that are taken only if something below them is
+    for relative, path, status in _below(rootfs, real):
+        if not choice.all:
+            while waiting and not relative.startswith(waiting[-1][0] + b"/"):
+                waiting.pop()
+            if not choice.takes(relative.decode("utf-8", "surrogateescape")):
+                if stat.S_ISDIR(status.st_mode):
+                    waiting.append((relative, path, status))
+                continue
+            for found in waiting:
+                tar.add(top + b"/" + found[0], found[1], found[2], note=tarformat.IMPLIED)
+            waiting.clear()
+        tar.add(top + b"/" + relative, path, status)
+
+
+def _matched(rootfs: Rootfs, choice: Choice) -> list[bytes]:
+    base = choice.base.encode("utf-8", "surrogateescape")
+    prefix, pattern = split_wildcards(os.path.normpath(b"/" + base))
+    if not pattern:
+        if choice.required is not None:
+            _required(rootfs, prefix, choice.required)
+        return [prefix]
+    start = _existing(rootfs, prefix, "COPY --from")
+    folder = start[len(rootfs.root) :]
+    hidden = rootfs.is_ours if not folder else lambda _: False
+    return [
+        folder + b"/" + path if folder else path
+        for path in matches(start.rstrip(b"/") + b"/", pattern, hidden)
+    ]
+
+
+def _required(rootfs: Rootfs, base: bytes, path: str) -> None:
+    """A path named by --parents without wildcards has to be there; symlinks on the way are not followed."""
+    wanted = base + b"/" + path.encode("utf-8", "surrogateescape")
+    real = rootfs.resolve(wanted, follow_last=False)
+    if not os.path.lexists(real) or real != rootfs.root + wanted.strip(b"/"):
+        raise StageFailure(
+            "InputMissing",
+            f"COPY --from --parents {shown(wanted)}: no such file or directory in this image",
+        )
 
 
 def _existing(rootfs: Rootfs, path: bytes, what: str) -> bytes:

@@ -5,7 +5,7 @@ a path, or the paths that match. Knows the rules of rsync's filters as werf writ
 pkg/build/import_server, rsync filter rules), first matching rule decides.
 """
 # Names are bytes that need not be UTF-8, and pathlib has no bytes paths.
-# ruff: noqa: PTH208
+# ruff: noqa: PTH114, PTH208
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def translate(glob: bytes, *, doublestar: bool = True) -> bytes:
 
 
 def matches(root: bytes, pattern: bytes, is_hidden: Hidden) -> list[bytes]:
-    """Paths below `root` that the pattern names, component by component, in byte order.
+    """Paths below `root` that the pattern names, component by component, in byte order; no symlink is followed.
 
     Args:
         root: Directory, with a trailing slash.
@@ -89,14 +89,11 @@ def matches(root: bytes, pattern: bytes, is_hidden: Hidden) -> list[bytes]:
         is_hidden: Says of a path relative to `root` whether it is not part of the image.
 
     Returns:
-        Paths relative to `root`; components without wildcards are not checked to exist.
+        Paths relative to `root`.
     """
     found = [b""]
     for part in [part for part in pattern.split(b"/") if part not in (b"", b".")]:
-        if not _META.search(part):
-            found = [_join(base, part) for base in found]
-            continue
-        wanted = re.compile(translate(part, doublestar=False), re.DOTALL)
+        wanted = go_pattern(part)
         found = [
             path
             for base in found
@@ -104,6 +101,22 @@ def matches(root: bytes, pattern: bytes, is_hidden: Hidden) -> list[bytes]:
             if wanted.fullmatch(name) and not is_hidden(path := _join(base, name))
         ]
     return sorted(found)
+
+
+def go_pattern(pattern: bytes) -> re.Pattern[bytes]:
+    """A pattern of Go's filepath.Match, which knows `[^a]` but not `[!a]`.
+
+    Raises:
+        StageFailure: StepInvalid, as of `translate`.
+    """
+    return re.compile(translate(pattern.replace(b"[!", rb"[\!"), doublestar=False), re.DOTALL)
+
+
+def split_wildcards(path: bytes) -> tuple[bytes, bytes]:
+    """A pattern's part before the first name with a wildcard, and the rest; both without slashes at their ends."""
+    names = [name for name in path.split(b"/") if name not in (b"", b".")]
+    plain = next((at for at, name in enumerate(names) if has_wildcard(name)), len(names))
+    return b"/".join(names[:plain]), b"/".join(names[plain:])
 
 
 def has_wildcard(pattern: bytes) -> bool:
@@ -181,7 +194,7 @@ def _malformed(glob: bytes) -> StageFailure:
 
 def _names(directory: bytes) -> list[bytes]:
     try:
-        return os.listdir(directory)
+        return [] if os.path.islink(directory) else os.listdir(directory)
     except (FileNotFoundError, NotADirectoryError):
         return []
 

@@ -61,7 +61,13 @@ class InputProvider:
         store = self._fetched(item.repository)
         with self._exchange.create_input(item.file) as out:
             if isinstance(item, ContextCopy):
-                described = write_context(store, item, out, self._task.limits)
+                described = write_context(
+                    store,
+                    item,
+                    out,
+                    self._task.limits,
+                    lambda number: self._exchange.create_input(f"{item.file}.{number}"),
+                )
                 self._json(f"{item.file}.json", described)
             elif isinstance(item, GitPatch):
                 deleted = write_patch(store, item, out, self._task.limits)

@@ -32,13 +32,21 @@ class TarOut:
         self._dirs: set[bytes] = set()
         self._size = 0
 
-    def dir(self, name: bytes) -> None:
-        """Write a directory and those above it, each once."""
+    def dir(self, name: bytes, *, implied: bool = False) -> None:
+        """Write a directory and those above it, each once; `implied` for one that is only on the way to a file."""
         if not name or name in self._dirs:
             return
-        self.dir(name.rpartition(b"/")[0])
+        self.dir(name.rpartition(b"/")[0], implied=implied)
         self._dirs.add(name)
-        self._put(self._entry(name, tarformat.DIR, 0o775))
+        entry = self._entry(name, tarformat.DIR, 0o775)
+        entry.note = tarformat.IMPLIED if implied else b""
+        self._put(entry)
+
+    def archive(self, name: bytes, number: int) -> None:
+        """Say that the archive of that number is to be unpacked in this place."""
+        entry = self._entry(name, tarformat.FILE, 0o644)
+        entry.note = tarformat.ARCHIVE + b"%d" % number
+        self._put(entry)
 
     def file(self, name: bytes, entry: TreeEntry) -> None:
         """Write a file or symlink; its directories are not written.

@@ -59,7 +59,13 @@ class TarFile:
         self.entries = 0
 
     def add(
-        self, name: bytes, path: bytes, status: os.stat_result, *, root_owned: bool = False
+        self,
+        name: bytes,
+        path: bytes,
+        status: os.stat_result,
+        *,
+        root_owned: bool = False,
+        note: bytes = b"",
     ) -> None:
         """Add what lies at `path` as `name`.
 
@@ -68,11 +74,13 @@ class TarFile:
             path: Where it is read from; never followed when it is a symlink.
             status: Its `lstat`.
             root_owned: Write owner and group as 0:0.
+            note: For bundles, see `Entry`.
 
         Raises:
             OSError: It cannot be read.
         """
         entry = Entry(name, _KINDS[stat.S_IFMT(status.st_mode)], stat.S_IMODE(status.st_mode))
+        entry.note = note
         if not root_owned:
             entry.uid, entry.gid = status.st_uid, status.st_gid
         entry.mtime = status.st_mtime_ns // 1_000_000_000
@@ -89,6 +97,10 @@ class TarFile:
         self.write(tarformat.header(entry))
         if entry.size:
             self._content(path, entry.size)
+
+    def forget_links(self) -> None:
+        """From here on files that were linked to earlier ones are files again."""
+        self._links.clear()
 
     def empty(self, name: bytes) -> None:
         """Add an empty file, the shape of a whiteout."""

@@ -148,7 +148,7 @@ class Stage:
                 filters = _paths(export, "includePaths"), _paths(export, "excludePaths")
                 report = exports.export_import(self._rootfs, raw(export["add"]), filters, out)
             else:
-                report = exports.export_copy(self._rootfs, _paths(export, "sources"), out)
+                report = exports.export_copy(self._rootfs, _paths(export, "sources"), out, export)
         finally:
             os.close(out)
         os.rename(f"{base}.tar.part", f"{base}.tar")

@@ -122,7 +122,13 @@ def _exec(work: Workplace, step: Step, _label: str) -> None:
         raise StageFailure("StepInvalid", "RUN without a command")
     environ = {**work.environ, **{str(k): str(v) for k, v in step.get("env", {}).items()}}
     environ.setdefault("HOME", who.home)
-    status = _run_mounted(work, Command(argv, who, workdir, environ))
+    command = Command(argv, who, workdir, environ)
+    written = _write_scripts(work, step)
+    try:
+        status = _run_mounted(work, command)
+    finally:
+        if written:
+            work.rootfs.remove(written)
     if status:
         raise _failed(status, _shell_text(argv))
 
@@ -135,6 +141,24 @@ def _run_mounted(work: Workplace, command: Command) -> int:
         return work.runner.run(command)
     finally:
         work.mounts.release()
+
+
+def _write_scripts(work: Workplace, step: Step) -> bytes | None:
+    """Put the here-documents that are programs where BuildKit mounts them; returns the folder made for them.
+
+    `/dev` is no part of an image, and in a container it is a file system of its own.
+    """
+    if not step.get("scripts"):
+        return None
+    folder = work.rootfs.root + b"dev/pipes"
+    os.makedirs(folder, exist_ok=True)
+    for heredoc in step["scripts"]:
+        path = folder + b"/" + raw(heredoc["name"])
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        with open(os.open(path, flags, 0o755), "wb") as file:
+            file.write(raw(heredoc["text"]))
+        os.chmod(path, 0o755)  # noqa: S103 - the user's own commands
+    return folder
 
 
 def _unpack(work: Workplace, step: Step, _label: str) -> None:
@@ -205,7 +229,8 @@ def _remove_if_empty(real: bytes) -> None:
 def _copy(work: Workplace, step: Step, _label: str) -> None:
     from conveyor.builder import copying  # noqa: PLC0415 - only here: start-up time
 
-    copying.copy(work.rootfs, f"{work.io}/{step['file']}", step)
+    bundle = f"{work.io}/{step['file']}" if step.get("file") else None
+    copying.copy(work.rootfs, bundle, step)
 
 
 def _mkdir(work: Workplace, step: Step, _label: str) -> None:

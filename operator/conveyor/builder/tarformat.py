@@ -14,12 +14,22 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import BinaryIO
+    from typing import Protocol
+
+    class Readable(Protocol):
+        """What an archive is read from: fewer bytes than asked for mean the end."""
+
+        def read(self, most: int, /) -> bytes:
+            """The next bytes."""
+            ...
+
 
 BLOCK = 512
 FILE, LINK, SYMLINK, CHAR, BLOCKDEV, DIR, FIFO = b"0", b"1", b"2", b"3", b"4", b"5", b"6"
 END = bytes(2 * BLOCK)
 XATTR = b"SCHILY.xattr."
+NOTE = b"CONVEYOR.note"
+IMPLIED, ARCHIVE = b"implied", b"archive "
 
 _MAX_OCTAL_7 = 0o7777777
 _MAX_OCTAL_11 = 0o77777777777
@@ -45,9 +55,13 @@ class Entry:
         link: Target of LINK and SYMLINK.
         device: `(major, minor)` of CHAR and BLOCKDEV.
         xattrs: `(name, value)` pairs.
+        note: In a bundle: IMPLIED, a directory that is only on the way to something taken; ARCHIVE and a number,
+            what the archive of that number holds. b"" elsewhere.
     """
 
-    __slots__ = ("device", "gid", "kind", "link", "mode", "mtime", "name", "size", "uid", "xattrs")
+    __slots__ = (
+        "device", "gid", "kind", "link", "mode", "mtime", "name", "note", "size", "uid", "xattrs"
+    )  # fmt: skip
 
     def __init__(self, name: bytes, kind: bytes, mode: int = 0o644) -> None:
         self.name = name
@@ -60,12 +74,15 @@ class Entry:
         self.link = b""
         self.device = (0, 0)
         self.xattrs: tuple[tuple[bytes, bytes], ...] = ()
+        self.note = b""
 
 
 def header(entry: Entry) -> bytes:
     """The header blocks of an entry, pax records included; its content is not."""
     name = entry.name + b"/" if entry.kind == DIR else entry.name
     records = [(XATTR + key, value) for key, value in entry.xattrs]
+    if entry.note:
+        records.append((NOTE, entry.note))
     short_name = _fit(name, b"path", records)
     link = _fit(entry.link, b"linkpath", records)
     uid = _limit(entry.uid, _MAX_OCTAL_7, b"uid", records)
@@ -128,10 +145,18 @@ def _record(key: bytes, value: bytes) -> bytes:
     return b"%d%b" % (length, body)
 
 
+def is_header(block: bytes) -> bool:
+    """Whether the first 512 bytes of something are a member's header: its checksum is right."""
+    try:
+        return len(block) == BLOCK and any(block) and _checksum_fits(block)
+    except TarError:
+        return False
+
+
 class Reader:
     """Entries of an archive in order; content is read between two entries, or skipped."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: Readable) -> None:
         self._stream = stream
         self._left = 0
         self._pad = 0
@@ -176,7 +201,7 @@ class Reader:
             return None
         if len(block) != BLOCK:
             raise TarError("the archive ends in the middle of a header")
-        if _number(block[148:156]) != sum(block) - sum(block[148:156]) + 8 * 32:
+        if not _checksum_fits(block):
             raise TarError("a header has a wrong checksum")
         return block
 
@@ -187,6 +212,10 @@ class Reader:
         if len(data) != size + -size % BLOCK:
             raise TarError("the archive ends in the middle of a header")
         return data[:size]
+
+
+def _checksum_fits(block: bytes) -> bool:
+    return _number(block[148:156]) == sum(block) - sum(block[148:156]) + 8 * 32
 
 
 def _number(field: bytes) -> int:
@@ -239,6 +268,7 @@ def _entry(block: bytes, extra: dict[bytes, bytes]) -> Entry:
     entry.xattrs = tuple(
         (key[len(XATTR) :], value) for key, value in extra.items() if key.startswith(XATTR)
     )
+    entry.note = extra.get(NOTE, b"")
     if entry.size < 0 or b"\0" in entry.name:
         raise TarError(f"entry {name!r} has an impossible size or name")
     return entry

@@ -21,6 +21,7 @@ from conveyor.builder.tarformat import Entry, Reader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import BinaryIO
 
 
@@ -139,18 +140,9 @@ class Unpacker:
         return self._parent[1]
 
     def _make(self, target: bytes, entry: Entry, reader: Reader) -> None:
-        if entry.kind == tarformat.FILE:
-            _write(target, reader)
-        elif entry.kind == tarformat.SYMLINK:
-            os.symlink(entry.link, target)
+        put(target, entry, reader, self._link_source)
+        if entry.kind == tarformat.SYMLINK:
             self._rootfs.placed_links.add(target)
-        elif entry.kind == tarformat.LINK:
-            os.link(self._link_source(entry), target, follow_symlinks=False)
-        elif entry.kind == tarformat.FIFO:
-            os.mkfifo(target)
-        else:
-            kind = stat.S_IFCHR if entry.kind == tarformat.CHAR else stat.S_IFBLK
-            os.mknod(target, kind | 0o600, os.makedev(*entry.device))
 
     def _link_source(self, entry: Entry) -> bytes:
         relative = self._relative(entry.link)
@@ -164,20 +156,8 @@ class Unpacker:
         return source
 
     def _own(self, path: bytes, entry: Entry) -> None:
-        """Owner, mode, attributes, time: in this order, each clears what follows."""
-        uid = entry.uid if self._place.uid is None else self._place.uid
-        gid = entry.gid if self._place.gid is None else self._place.gid
-        os.chown(path, uid, gid, follow_symlinks=False)
-        if entry.kind != tarformat.SYMLINK:
-            os.chmod(path, entry.mode if self._place.mode is None else self._place.mode)
-        for name, value in entry.xattrs:
-            try:
-                os.setxattr(path, name, value, follow_symlinks=False)
-            except OSError as error:
-                if error.errno != errno.ENOTSUP:
-                    raise
-        time = entry.mtime * 1_000_000_000
-        os.utime(path, ns=(time, time), follow_symlinks=False)
+        mode = entry.mode if self._place.mode is None else self._place.mode
+        own(path, entry, (self._place.uid, self._place.gid), mode)
 
     def _owner_of_new(self) -> tuple[int, int]:
         return self._place.uid or 0, self._place.gid or 0
@@ -187,6 +167,38 @@ class Unpacker:
         for path, entry in self._dirs.items():
             if _is_dir(path):
                 self._own(path, entry)
+
+
+def put(target: bytes, entry: Entry, reader: Reader, link_source: Callable[[Entry], bytes]) -> None:
+    """Make a file, link, pipe or device where nothing is; `link_source` gives the path that a hard link names."""
+    if entry.kind == tarformat.FILE:
+        _write(target, reader)
+    elif entry.kind == tarformat.SYMLINK:
+        os.symlink(entry.link, target)
+    elif entry.kind == tarformat.LINK:
+        os.link(link_source(entry), target, follow_symlinks=False)
+    elif entry.kind == tarformat.FIFO:
+        os.mkfifo(target)
+    else:
+        kind = stat.S_IFCHR if entry.kind == tarformat.CHAR else stat.S_IFBLK
+        os.mknod(target, kind | 0o600, os.makedev(*entry.device))
+
+
+def own(path: bytes, entry: Entry, owner: tuple[int | None, int | None], mode: int) -> None:
+    """Owner (the entry's where None), mode, attributes, time: in this order, each clears what follows."""
+    uid = entry.uid if owner[0] is None else owner[0]
+    gid = entry.gid if owner[1] is None else owner[1]
+    os.chown(path, uid, gid, follow_symlinks=False)
+    if entry.kind != tarformat.SYMLINK:
+        os.chmod(path, mode)
+    for name, value in entry.xattrs:
+        try:
+            os.setxattr(path, name, value, follow_symlinks=False)
+        except OSError as error:
+            if error.errno != errno.ENOTSUP:
+                raise
+    time = entry.mtime * 1_000_000_000
+    os.utime(path, ns=(time, time), follow_symlinks=False)
 
 
 def _write(target: bytes, reader: Reader) -> None:

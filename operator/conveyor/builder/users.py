@@ -76,12 +76,14 @@ def owner_ids(rootfs: Rootfs, owner: str, group: str) -> tuple[int | None, int |
 def chown_ids(rootfs: Rootfs, spec: str) -> tuple[int, int]:
     """Numbers of `--chown=user[:group]`: without a group, the group has the user's own number.
 
-    A user given by name without a group takes the group of its passwd entry.
+    A user given by name without a group takes the group of its passwd entry; `user:` means group 0.
 
     Raises:
         StageFailure: NoSuchUser.
     """
-    user, _, group = spec.partition(":")
+    user, colon, group = spec.partition(":")
+    if colon and not group:
+        return identity(rootfs, f"{user}:0").uid, 0
     if group or not _is_number(user or "0"):
         found = identity(rootfs, spec)
         return found.uid, found.gid

@@ -8,33 +8,40 @@ import re
 from collections.abc import Callable, Mapping
 
 from conveyor.api.errors import UserError
-from conveyor.config.dockerfile_model import INVALID, NOT_SUPPORTED, Instruction
+from conveyor.config import dockerfile_selection as selection
+from conveyor.config.dockerfile_heredocs import (
+    heredoc_word,
+    problem_of,
+    script_body,
+    source_bodies,
+    source_words,
+)
+from conveyor.config.dockerfile_model import INVALID, NOT_SUPPORTED, Heredoc, Instruction
+from conveyor.config.dockerfile_modes import octal_mode
 from conveyor.config.dockerfile_mounts import check_mount, mount_flags
 from conveyor.config.dockerfile_syntax import parse_instructions
 from conveyor.config.dockerfile_values import (
-    check_mode,
     check_signal,
     parse_health,
     port_range,
 )
 
 BLOCK_NAME = re.compile(r"^[a-z][a-z0-9\-_.]*$")
-_ARCHIVE = re.compile(r"\.(tar|tgz|tbz2?|txz|tzst|tar\.(gz|bz2|xz|zst|lzma|Z))$", re.IGNORECASE)
 _REMOTE = re.compile(r"^(https?|ftp|ssh|git)://|^git@|^[^/]+@[^/:]+:.*|\.git(#.*)?$")
-_HEREDOC = re.compile(r"^\d*<<-?\s*[^<]*$")
 _HEALTH_FLAGS = ("interval", "timeout", "start-period", "start-interval", "retries")
 _FLAGS: Mapping[str, tuple[str, ...]] = {
     "FROM": ("platform",),
-    "COPY": ("from", "chown", "chmod", "link"),
-    "ADD": ("chown", "chmod", "link"),
+    "COPY": ("from", "chown", "chmod", "link", "parents", "exclude"),
+    "ADD": ("chown", "chmod", "link", "exclude", "unpack"),
     "HEALTHCHECK": _HEALTH_FLAGS,
     "RUN": ("mount", "network", "security"),
 }
 _UNSUPPORTED_FLAGS: Mapping[str, tuple[str, ...]] = {
-    "COPY": ("parents", "exclude"),
-    "ADD": ("exclude", "keep-git-dir", "checksum", "unpack"),
+    "ADD": ("keep-git-dir", "checksum"),
     "RUN": ("device",),
 }
+_BOOLEAN = frozenset({"link", "parents", "unpack"})
+_REPEATED = frozenset({"mount", "exclude"})
 _RUN_VALUES = {"network": ("default", "none", "host"), "security": ("sandbox", "insecure")}
 _UNBUILDABLE_FLAGS: Mapping[str, str] = {
     "--network=none": "without privileges nothing can promise that a build pod has no network; leave it out",
@@ -86,8 +93,6 @@ def unsupported_add_source(source: str) -> str:
     """Return why an ADD source is not supported, "" when it is a plain file or directory."""
     if _REMOTE.search(source):
         return f"ADD {source}: remote sources are not supported; fetch it in a RUN"
-    if _ARCHIVE.search(source):
-        return f"ADD {source}: unpacking of archives is not supported; COPY it and unpack in a RUN"
     return ""
 
 
@@ -106,13 +111,17 @@ def _check_flags(instruction: Instruction, place: str) -> None:
             raise UserError(NOT_SUPPORTED, f"{place}: {text}")
         if name not in allowed:
             raise UserError(INVALID, f"{place}: {_unknown_flag(instruction.keyword, flag)}")
-        if name in seen and name != "mount":
+        if name in seen and name not in _REPEATED:
             raise UserError(INVALID, f"{place}: flag --{name} is given twice")
-        if (name == "link" and value.lower() not in ("", "true", "false")) or (
-            not value and (equals or name != "link")
-        ):
+        if not _has_valid_value(name, value, equals):
             raise UserError(INVALID, f"{place}: flag {flag} has no valid value")
         seen.add(name)
+
+
+def _has_valid_value(name: str, value: str, equals: str) -> bool:
+    if name in _BOOLEAN:
+        return value.lower() in ("true", "false") if equals else True
+    return bool(value) or (name == "exclude" and bool(equals))
 
 
 def _unknown_flag(keyword: str, flag: str) -> str:
@@ -150,11 +159,11 @@ def _check_arg(instruction: Instruction) -> None:
 def _check_command(instruction: Instruction) -> None:
     if not any(instruction.args) and not (instruction.json and instruction.keyword != "RUN"):
         raise ValueError(f"{instruction.keyword} needs a command")
-    if instruction.heredocs:
-        if instruction.keyword != "RUN" or instruction.json:
-            raise _UnsupportedError(f"a here-document in {instruction.keyword} is not supported")
-        if _HEREDOC.match(instruction.args[0]) and instruction.heredocs[0].content.startswith("#!"):
-            raise _UnsupportedError("a here-document that starts with #! is not supported")
+    if instruction.heredocs and (instruction.keyword != "RUN" or instruction.json):
+        raise _UnsupportedError(f"a here-document in {instruction.keyword} is not supported")
+    body = script_body(instruction)
+    if body is not None and body.startswith("#!"):
+        _check_heredoc(Heredoc(name=instruction.heredocs[0].name, content=body))
 
 
 def _check_run(instruction: Instruction) -> None:
@@ -169,8 +178,6 @@ def _check_run(instruction: Instruction) -> None:
 
 def _check_copy(instruction: Instruction) -> None:
     keyword, args = instruction.keyword, instruction.args
-    if instruction.heredocs or any(_HEREDOC.match(word) for word in args):
-        raise _UnsupportedError(f"a here-document in {keyword} is not supported")
     if len(args) < 2:
         raise ValueError(f"{keyword} needs a source and a destination")
     if not all(args):
@@ -178,10 +185,27 @@ def _check_copy(instruction: Instruction) -> None:
     if "$" in instruction.flag("from"):
         raise ValueError("--from takes no variables; define a stage FROM the variable and name it")
     if instruction.flag("chmod") and "$" not in instruction.flag("chmod"):
-        check_mode(instruction.flag("chmod"))
-    if not instruction.flag("from"):
-        for source in args[:-1]:
+        octal_mode(instruction.flag("chmod"))
+    selection.rules(instruction.flag_values("exclude"))
+    _check_sources(instruction)
+
+
+def _check_sources(instruction: Instruction) -> None:
+    keyword = instruction.keyword
+    if heredoc_word(instruction.args[-1]) is not None:
+        raise ValueError(f"a here-document cannot be the destination of {keyword}")
+    for word, body in source_bodies(instruction):
+        _check_heredoc(Heredoc(name=word.name, content=body))
+    for source in source_words(instruction):
+        if instruction.is_set("parents") and "$" not in source:
+            selection.parents_source(source)
+        if not instruction.flag("from"):
             _check_source(keyword, source)
+
+
+def _check_heredoc(heredoc: Heredoc) -> None:
+    if problem := problem_of(heredoc):
+        raise ValueError(problem)
 
 
 def _check_source(keyword: str, source: str) -> None:

@@ -15,7 +15,11 @@ NOT_SUPPORTED = Reason.NOT_SUPPORTED
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heredoc:
-    """The body of a here-document; `name` is its closing word."""
+    """The body of a here-document; `name` is its closing word.
+
+    As parsed, the body is what stands in the file. Of a planned RUN or COPY it is the text as it is used: leading tabs
+    removed for `<<-`, variables replaced.
+    """
 
     name: str
     content: str
@@ -55,6 +59,15 @@ class Instruction:
             if key == name:
                 return value if equals else "true"
         return ""
+
+    def flag_values(self, name: str) -> tuple[str, ...]:
+        """Return the values of a flag that may be given several times, in order."""
+        start = f"--{name}="
+        return tuple(flag.removeprefix(start) for flag in self.flags if flag.startswith(start))
+
+    def is_set(self, name: str) -> bool:
+        """Return whether a flag that is true or false was given and is not `false`."""
+        return self.flag(name).lower() == "true"
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:

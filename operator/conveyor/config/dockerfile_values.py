@@ -127,12 +127,6 @@ def check_signal(text: str) -> None:
     raise ValueError(f"{text!r} is not a signal; write SIGTERM, TERM or 15")
 
 
-def check_mode(text: str) -> None:
-    """Check a `--chmod`: octal, at most 7777."""
-    if not re.match(r"^0*[0-7]{1,4}$", text):
-        raise ValueError(f"--chmod={text} is not an octal mode; write --chmod=0644")
-
-
 def parse_health(words: Sequence[str], flags: Mapping[str, str], *, json: bool) -> Health:
     """Return the health check of HEALTHCHECK's words (`NONE`, or `CMD` and the command)."""
     kind, command = words[0].upper(), tuple(words[1:])

@@ -45,6 +45,18 @@ def expand_words(
     return _Lexer(word, env, escape, keep_unset=keep_unset).run()[1]
 
 
+def expand_text_seen(text: str, env: Mapping[str, str], *, most: int) -> tuple[str, frozenset[str]]:
+    """Return the text of a here-document with variables replaced, and the names asked for that `env` does not have.
+
+    Quotes are characters like others, the escape character is always a backslash (moby/buildkit: SkipProcessQuotes).
+
+    Raises:
+        ExpansionError: As of `expand_word`, over `most` characters instead of 64 Ki.
+    """
+    lexer = _Lexer(text, env, "\\", quotes=False, most=most)
+    return lexer.run()[0], frozenset(lexer.missing)
+
+
 def expand_word_seen(
     word: str, env: Mapping[str, str], *, escape: str = "\\"
 ) -> tuple[str, frozenset[str]]:
@@ -57,21 +69,32 @@ class _Lexer:
     """One pass over one word; a cursor, the variables, and the names that were missing."""
 
     def __init__(
-        self, text: str, env: Mapping[str, str], escape: str, *, keep_unset: bool = False
+        self,
+        text: str,
+        env: Mapping[str, str],
+        escape: str,
+        *,
+        keep_unset: bool = False,
+        quotes: bool = True,
+        most: int = MAX_WORD,
     ) -> None:
         self._text = text
         self._at = 0
         self._env = env
         self._escape = escape
         self._keep_unset = keep_unset
+        self._quotes = "'\"" if quotes else ""
+        self._most = most
         self._raw_escapes = False
         self._depth = 0
         self._size = 0
         self.missing: set[str] = set()
 
     def run(self) -> tuple[str, tuple[str, ...]]:
-        if len(self._text) > MAX_WORD:
-            raise ExpansionError(f"a word of {len(self._text)} characters; {MAX_WORD} are allowed")
+        if len(self._text) > self._most:
+            raise ExpansionError(
+                f"a word of {len(self._text)} characters; {self._most} are allowed"
+            )
         return self._until("", raw_escapes=False)
 
     def _peek(self) -> str:
@@ -106,7 +129,7 @@ class _Lexer:
             text = self._dollar()
             result.append(text)
             words.add(text)
-        elif char in "'\"":
+        elif char in self._quotes:
             text = self._single_quoted() if char == "'" else self._double_quoted()
             result.append(text)
             words.add_raw(text)
@@ -249,8 +272,8 @@ class _Lexer:
     def _sized(self, text: str) -> str:
         """Count what expansion adds, so that `ENV A=$A$A…` cannot double without end."""
         self._size += len(text)
-        if self._size > MAX_WORD:
-            raise ExpansionError(f"expands to more than {MAX_WORD} characters")
+        if self._size > self._most:
+            raise ExpansionError(f"expands to more than {self._most} characters")
         return text
 
 

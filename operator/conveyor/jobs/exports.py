@@ -5,8 +5,13 @@ A bundle is recorded as an image whose only layer holds the files: under werf's 
 metadata), under a key of ours for COPY --from, which werf ignores.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
+
+from conveyor.config.dockerfile import Instruction
 from conveyor.config.dockerfile_mount_points import bound_path
 from conveyor.config.dockerfile_mounts import RunMount
+from conveyor.config.dockerfile_selection import parents_source, rules
 from conveyor.jobs.model import Bundle, Export
 from conveyor.plan.digest import sha256_args
 from conveyor.plan.model import (
@@ -62,21 +67,47 @@ def _import_export(planned: PlannedImport) -> Export:
 
 
 def _copy_export(step: BlockStep, plan: BuildPlan) -> Export | None:
-    if step.source is None or not step.source.image:
+    if step.source is None or not step.source.image or len(step.instruction.args) < 2:
         return None
-    return _files_export(step.source, step.instruction.args[:-1], plan)
+    instruction = step.instruction
+    flags = [flag for flag in instruction.flags if flag.startswith(("--parents", "--exclude"))]
+    found = _files_export(step.source, instruction.args[:-1], plan, flags)
+    return replace(found, select=selection(instruction))
 
 
-def _files_export(source: CopySource, sources: tuple[str, ...], plan: BuildPlan) -> Export:
+def _files_export(
+    source: CopySource, sources: tuple[str, ...], plan: BuildPlan, flags: Sequence[str] = ()
+) -> Export:
     origin = source.image
     if not source.external:
         origin = plan.image(origin).stages[-1].digest or origin
     return Export(
-        key=f"copy-{sha256_args('copy', origin, *sources)}",
+        key=f"copy-{sha256_args('copy', origin, *flags, *sources)}",
         source=source.image,
         external=source.external,
         sources=sources,
     )
+
+
+def selection(instruction: Instruction) -> dict[str, object]:
+    """Return what a COPY or ADD takes below its sources, as the tasks say it (`docs/stage-task.md`); {} for all of it."""
+    sources = instruction.args[:-1]
+    found: dict[str, object] = {}
+    excluded = rules(instruction.flag_values("exclude"))
+    if excluded:
+        found["exclude"] = [[rule.exception, rule.regex] for rule in excluded]
+    if instruction.is_set("parents"):
+        kept = [parents_source(source) for source in sources]
+        patterns = [rules((one.pattern,)) for one in kept]
+        found["parents"] = [
+            {
+                "base": one.base,
+                "include": [[rule.exception, rule.regex] for rule in made],
+                "required": one.pattern if one.plain else None,
+            }
+            for one, made in zip(kept, patterns, strict=True)
+        ]
+    return found
 
 
 def fits(bundle: Bundle, export: Export, plan: BuildPlan) -> bool:

@@ -131,6 +131,7 @@ class Export:
         source: Planned image name, or external reference.
         checksum_id: importSourceID for an import, "" for a copy.
         sources: Path patterns of a COPY; () for an import.
+        select: Of a COPY: what is taken below the sources (`--parents`, `--exclude`), as the stage task says it; {} for all.
         stage: Name of the stage of `source` that is meant, "" for its last.
     """
 
@@ -143,6 +144,7 @@ class Export:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+    select: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

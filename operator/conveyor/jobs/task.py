@@ -144,7 +144,7 @@ def _pack(task: Json, stage: PlannedStage | None) -> str:
         where = f"stage {stage.image}/{stage.name}" if stage else "export"
         raise UserError(
             Reason.NOT_SUPPORTED,
-            f"{where}: its commands are too long: {len(text)} bytes packed, at most {_MAX_TASK}; "
+            f"{where}: its commands and here-documents are too long: {len(text)} bytes packed, at most {_MAX_TASK}; "
             "put long scripts into files of the repository",
         )
     return text
@@ -159,7 +159,7 @@ def _export(local: str, export: Export) -> Json:
             "includePaths": list(export.include),
             "excludePaths": list(export.exclude),
         }
-    return {"id": local, "kind": "copy", "sources": list(export.sources)}
+    return {"id": local, "kind": "copy", "sources": list(export.sources), **export.select}
 
 
 def _layers(order: JobOrder, runs: list[StageRun]) -> Iterator[list[Json]]:

@@ -7,6 +7,8 @@ asked of the courier on the way.
 
 from collections.abc import Mapping
 
+from conveyor.config.dockerfile import Instruction
+from conveyor.config.dockerfile_modes import mode_changes, octal_mode
 from conveyor.jobs import exports
 from conveyor.jobs.task_inputs import Json, StageRun
 from conveyor.plan.digest import OWN_REPOSITORY
@@ -39,6 +41,7 @@ def _block_step(
                 "env": dict(command.env),
                 "user": command.user,
                 "workdir": command.workdir,
+                **_scripts(step),
             }
         case "COPY" | "ADD":
             return _copy(step, config, _copied_files(step, block, run))
@@ -53,7 +56,14 @@ def _workdir(config: Mapping[str, object]) -> str:
     return str(inner.get("WorkingDir") or "/") if isinstance(inner, Mapping) else "/"
 
 
-def _copied_files(step: BlockStep, block: DockerfileBlock, run: StageRun) -> str:
+def _scripts(step: BlockStep) -> Json:
+    docs = step.instruction.heredocs
+    return {"scripts": [{"name": doc.name, "text": doc.content} for doc in docs]} if docs else {}
+
+
+def _copied_files(step: BlockStep, block: DockerfileBlock, run: StageRun) -> str | None:
+    if len(step.instruction.args) < 2:
+        return None
     if step.source and step.source.image:
         return run.fetch_bundle(exports.copy_export(step, run.plan))
     return run.fetch_git(
@@ -64,18 +74,47 @@ def _copied_files(step: BlockStep, block: DockerfileBlock, run: StageRun) -> str
         dockerignore=block.dockerignore or None,
         dockerfile=block.dockerfile,
         sources=list(step.instruction.args[:-1]),
+        **exports.selection(step.instruction),
+        **({"unpack": True} if _unpacks(step.instruction) else {}),
     )
 
 
-def _copy(step: BlockStep, config: Mapping[str, object], file: str) -> Json:
-    sources = enumerate(step.instruction.args[:-1])
+def _unpacks(instruction: Instruction) -> bool:
+    """Whether local archives are unpacked: by ADD, unless it says `--unpack=false`."""
+    return instruction.keyword == "ADD" and (instruction.flag("unpack") or "true").lower() == "true"
+
+
+def _copy(step: BlockStep, config: Mapping[str, object], file: str | None) -> Json:
+    one = step.instruction
     return {
         "op": "copy",
-        "file": file,
-        "sources": [{"pattern": source, "entries": str(index)} for index, source in sources],
+        **({"file": file} if file else {}),
+        "sources": [
+            {"pattern": source, "entries": str(index)} for index, source in enumerate(one.args[:-1])
+        ],
         "keepOwner": bool(step.source and step.source.image),
-        "dest": step.instruction.args[-1],
-        "chown": step.instruction.flag("chown"),
-        "chmod": step.instruction.flag("chmod"),
+        "dest": one.args[-1],
+        "chown": one.flag("chown"),
+        **_mode(one.flag("chmod")),
         "workdir": _workdir(config),
+        **_extras(one),
     }
+
+
+def _extras(one: Instruction) -> Json:
+    texts = [{"name": doc.name, "text": doc.content} for doc in one.heredocs]
+    # With --chmod BuildKit makes no layer of its own (moby/buildkit: dispatchCopy).
+    link = one.is_set("link") and not one.flag("chmod")
+    extras = {"texts": texts, "link": link, "unpack": _unpacks(one)}
+    return {name: value for name, value in extras.items() if value}
+
+
+def _mode(text: str) -> Json:
+    """An octal mode as it is, a symbolic one as the changes of bits that it means."""
+    if not text or octal_mode(text) is not None:
+        return {"chmod": text}
+    changes = [
+        {"op": change.op, "bits": change.bits, "to": change.to, "how": change.how}
+        for change in mode_changes(text)
+    ]
+    return {"chmod": "", "chmodChanges": changes}

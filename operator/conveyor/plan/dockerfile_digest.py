@@ -15,8 +15,10 @@ from dataclasses import dataclass, field, replace
 from conveyor.api.errors import UserError
 from conveyor.config.dockerfile import Block, Dockerfile, Instruction
 from conveyor.config.dockerfile_blocks import base_block, source_block, sources_of
+from conveyor.config.dockerfile_heredocs import hashed_bodies, source_words
 from conveyor.config.dockerfile_mount_points import bound_path
 from conveyor.config.dockerfile_mounts import RunMount, mount_flags, parse_mount
+from conveyor.config.dockerfile_selection import hashed_source
 from conveyor.config.dockerfile_syntax import parse_instructions
 from conveyor.config.dockerfile_words import ExpansionError, expand_word
 from conveyor.config.dockerignore import context_source
@@ -164,12 +166,16 @@ class BlockDigests:
             return self._env(instruction, variables)
         if keyword == "ONBUILD":
             return [Component(label=keyword, value=instruction.args[0])]
+        bodies = heredoc_components(instruction)
         if keyword not in ("COPY", "ADD"):
             text = Component(label=keyword, value=self._text(instruction, variables))
-            return [text, *self._bound(instruction, variables)]
-        items: list[Item] = [Component(label=keyword, value=instruction.original)]
-        if not instruction.flag("from"):
-            words = (self._word(line, word, variables) for word in instruction.args[:-1])
+            return [text, *bodies, *self._bound(instruction, variables)]
+        items: list[Item] = [Component(label=keyword, value=instruction.original), *bodies]
+        paths = source_words(instruction)
+        if paths and not instruction.flag("from"):
+            words = [self._word(line, word, variables) for word in paths]
+            if instruction.is_set("parents"):
+                words = list(map(hashed_source, words))
             sources = tuple(map(context_source, words))
             items.append(ContextFiles(keyword=keyword, sources=sources, line=line))
         return items
@@ -222,6 +228,12 @@ class BlockDigests:
 
     def _word(self, line: int, word: str, variables: _Variables) -> str:
         return expanded(self._parsed, line, word, variables.merged, escape=_ESCAPE)
+
+
+def heredoc_components(instruction: Instruction) -> list[Component]:
+    """Return what here-documents add to a digest, which werf's own rule does not see."""
+    bodies = hashed_bodies(instruction)
+    return [Component(label="here-documents", value=sha256_args(*bodies))] if bodies else []
 
 
 def missing_sources(parsed: Dockerfile, files: ContextFiles) -> UserError:

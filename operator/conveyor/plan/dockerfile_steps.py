@@ -6,17 +6,30 @@ list of variables in which the later one wins, only ENV reaches the image, both 
 blocks that start from this one, the text of RUN, CMD and ENTRYPOINT is left to the shell.
 """
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from conveyor.config.dockerfile import Block, Dockerfile, Instruction
 from conveyor.config.dockerfile_check import check_context_source, unsupported_add_source
-from conveyor.config.dockerfile_model import NOT_SUPPORTED
+from conveyor.config.dockerfile_heredocs import (
+    MAX_HEREDOC,
+    heredoc_word,
+    problem_of,
+    script_body,
+    source_bodies,
+)
+from conveyor.config.dockerfile_model import NOT_SUPPORTED, Heredoc
+from conveyor.config.dockerfile_modes import octal_mode
 from conveyor.config.dockerfile_mounts import mount_flags
 from conveyor.config.dockerfile_patterns import has_wildcard, name_regex
-from conveyor.config.dockerfile_values import check_mode, check_signal, count_ports, port_problems
-from conveyor.config.dockerfile_words import ExpansionError, expand_word_seen, expand_words
+from conveyor.config.dockerfile_selection import parents_source
+from conveyor.config.dockerfile_values import check_signal, count_ports, port_problems
+from conveyor.config.dockerfile_words import (
+    ExpansionError,
+    expand_text_seen,
+    expand_word_seen,
+    expand_words,
+)
 from conveyor.plan.dockerfile_args import (
     Arguments,
     declared,
@@ -34,7 +47,8 @@ from conveyor.plan.model import BlockStep, CopySource
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 MAX_TOTAL = 32 * 1024 * 1024
 TEXT_COST = 64
-_SINGLE_HEREDOC = re.compile(r"^\d*<<(-?)\s*[^<]*$")
+SCRIPTS = "/dev/pipes"
+_KEPT_FLAGS = ("link", "parents", "unpack", "exclude")
 
 
 class BaseUnknownError(Exception):
@@ -172,20 +186,30 @@ class StepMaker:
         return BlockStep(instruction=replace(instruction, args=words)), scope
 
     def _copy(self, instruction: Instruction, scope: Scope) -> Instruction:
-        words = self._words(instruction, scope)
+        docs = tuple(self._bodies(instruction, scope))
+        paths = [word for word in instruction.args if heredoc_word(word) is None]
+        words = tuple(self._word(instruction.line, word, scope) for word in paths)
         if not all(words):
             text = f"{instruction.keyword} has an empty source or destination after expansion"
             raise self._parsed.error(instruction.line, text)
-        flags = []
+        flags = [flag for flag in instruction.flags if _flag_name(flag) in _KEPT_FLAGS]
         for name in ("chown", "chmod"):
             value = self._word(instruction.line, instruction.flag(name), scope)
             if value:
                 flags.append(f"--{name}={value}")
             if value and name == "chmod":
-                self._check(instruction.line, check_mode, value)
+                self._check(instruction.line, octal_mode, value)
         for source in words[:-1]:
             self._source(instruction, source)
-        return replace(instruction, args=words, flags=tuple(flags))
+        return replace(instruction, args=words, flags=tuple(flags), heredocs=docs)
+
+    def _bodies(self, instruction: Instruction, scope: Scope) -> Iterator[Heredoc]:
+        for word, body in source_bodies(instruction):
+            text = self._text(instruction.line, body, scope) if word.expand else body
+            heredoc = Heredoc(name=word.name, content=text)
+            if problem := problem_of(heredoc):
+                raise self._parsed.error(instruction.line, problem)
+            yield heredoc
 
     def _source(self, instruction: Instruction, source: str) -> None:
         keyword, line = instruction.keyword, instruction.line
@@ -193,7 +217,9 @@ class StepMaker:
             raise self._parsed.error(line, why, reason=NOT_SUPPORTED)
         if not instruction.flag("from") and (why := check_context_source(keyword, source)):
             raise self._parsed.error(line, why)
-        if has_wildcard(source):
+        if instruction.is_set("parents"):
+            self._check(line, parents_source, source)
+        elif has_wildcard(source):
             for part in source.split("/"):
                 self._check(line, name_regex, part)
 
@@ -219,8 +245,28 @@ class StepMaker:
         return tuple(self._word(instruction.line, word, scope) for word in instruction.args)
 
     def _word(self, line: int, word: str, scope: Scope) -> str:
+        def expand(text: str) -> tuple[str, frozenset[str]]:
+            return expand_word_seen(text, scope.values, escape=self._parsed.escape)
+
+        return self._replaced(line, word, scope, expand)
+
+    def _text(self, line: int, text: str, scope: Scope) -> str:
+        """Return the body of a here-document with variables replaced."""
+
+        def expand(body: str) -> tuple[str, frozenset[str]]:
+            return expand_text_seen(body, scope.values, most=MAX_HEREDOC)
+
+        return self._replaced(line, text, scope, expand)
+
+    def _replaced(
+        self,
+        line: int,
+        word: str,
+        scope: Scope,
+        expand: Callable[[str], tuple[str, frozenset[str]]],
+    ) -> str:
         try:
-            text, missing = expand_word_seen(word, scope.values, escape=self._parsed.escape)
+            text, missing = expand(word)
         except ExpansionError as problem:
             if not scope.complete and "$" in word:
                 raise BaseUnknownError from None  # the base image may have what is missing
@@ -238,7 +284,8 @@ class StepMaker:
     def _count(self, step: BlockStep) -> None:
         """Bound what all steps hold together; every text counts for what keeping it costs, too."""
         mounted = (text for it in step.mounts for text in (it.mount.source, it.mount.target))
-        texts = (*step.instruction.args, *step.env, *step.env.values(), *mounted)
+        bodies = (doc.content for doc in step.instruction.heredocs)
+        texts = (*step.instruction.args, *step.env, *step.env.values(), *mounted, *bodies)
         self._total += sum(len(one) + TEXT_COST for one in texts)
         if step.instruction.keyword == "EXPOSE":
             self._total += TEXT_COST * count_ports(step.instruction.args)
@@ -248,14 +295,21 @@ class StepMaker:
 
 
 def _script(instruction: Instruction) -> Instruction:
-    """Return a RUN whose here-documents are part of its text (moby/buildkit: dispatchRun)."""
+    """Return a RUN whose here-documents are part of its text (moby/buildkit: dispatchRun).
+
+    One that begins with `#!` stays: it becomes the file in `SCRIPTS` that the text then names.
+    """
     if not instruction.heredocs:
         return instruction
-    text, docs = instruction.args[0], instruction.heredocs
-    single = _SINGLE_HEREDOC.match(text)
-    if single:
-        body = docs[0].content
-        text = re.sub(r"(?m)^\t+", "", body) if single[1] else body
-    else:
-        text += "".join(f"\n{doc.content}{doc.name}" for doc in docs)
-    return replace(instruction, args=(text,), heredocs=())
+    docs, body = instruction.heredocs, script_body(instruction)
+    if body is None:
+        text = instruction.args[0] + "".join(f"\n{doc.content}{doc.name}" for doc in docs)
+        return replace(instruction, args=(text,), heredocs=())
+    if not body.startswith("#!"):
+        return replace(instruction, args=(body,), heredocs=())
+    script = Heredoc(name=docs[0].name, content=body)
+    return replace(instruction, args=(f"{SCRIPTS}/{script.name}",), heredocs=(script,))
+
+
+def _flag_name(flag: str) -> str:
+    return flag.removeprefix("--").partition("=")[0]

@@ -10,12 +10,18 @@ from dataclasses import dataclass, replace
 from conveyor.config.dockerfile import Block, Instruction
 from conveyor.config.dockerfile_blocks import source_block
 from conveyor.config.dockerfile_check import unbuildable_flag
+from conveyor.config.dockerfile_heredocs import source_words
 from conveyor.config.dockerfile_mounts import RunMount, mount_flags, parse_mount
+from conveyor.config.dockerfile_selection import hashed_source
 from conveyor.config.dockerignore import context_source
 from conveyor.plan import labels
 from conveyor.plan.chain import Chain
 from conveyor.plan.digest import hashed
-from conveyor.plan.dockerfile_digest import ContextFiles, missing_sources
+from conveyor.plan.dockerfile_digest import (
+    ContextFiles,
+    heredoc_components,
+    missing_sources,
+)
 from conveyor.plan.dockerfile_source import OWN, Source
 from conveyor.plan.model import Component, DockerfileBlock, StageWork
 from conveyor.plan.questions import ContextHash, ImageReference, Question
@@ -139,15 +145,19 @@ class BlockStages:
 
     def _copy(self, instruction: Instruction) -> list[Component]:
         question = self._copied(instruction)
+        bodies = heredoc_components(instruction) + _flags(instruction)
         if question is None:
             name = instruction.flag("from")
-            return copy_components(instruction, self._named(name), None)
-        return copy_components(instruction, "", self._hash(instruction, question))
+            return copy_components(instruction, self._named(name), None) + bodies
+        return copy_components(instruction, "", self._hash(instruction, question)) + bodies
 
     def _copied(self, instruction: Instruction) -> ContextHash | None:
-        if instruction.flag("from"):
+        sources = source_words(instruction)
+        if instruction.flag("from") or not sources:
             return None
-        return self._question(instruction.args[:-1], globs=True)
+        if instruction.is_set("parents"):
+            sources = tuple(map(hashed_source, sources))
+        return self._question(sources, globs=True)
 
     def _run(self, staged: StagedInstruction) -> list[Component]:
         mounts = [self._mount(staged, flag) for flag in mount_flags(staged.instruction)]
@@ -158,7 +168,7 @@ class BlockStages:
         if paths and not all(mount.source_image for mount in bound):
             checksum = self._hash(staged.instruction, self._question(paths, globs=False))
         named = [replace(mount, source_image=self._named(mount.source_image)) for mount in mounts]
-        return run_components(staged, named, checksum)
+        return run_components(staged, named, checksum) + heredoc_components(staged.instruction)
 
     def _mount(self, staged: StagedInstruction, flag: str) -> RunMount:
         try:
@@ -190,3 +200,10 @@ class BlockStages:
             )
             raise missing_sources(self.source.parsed, files)
         return found
+
+
+def _flags(instruction: Instruction) -> list[Component]:
+    """Return flags that change which files are taken, and that werf's rule for staged instructions does not see."""
+    names = ("parents", "exclude", "unpack")
+    found = [flag for flag in instruction.flags if flag.removeprefix("--").startswith(names)]
+    return [Component(label="flags", value=" ".join(found))] if found else []

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from conveyor.config.dockerfile import Block, Dockerfile, Instruction
+from conveyor.config.dockerfile_heredocs import heredoc_word
 from conveyor.config.dockerfile_words import ExpansionError, expand_word, expand_words
 from conveyor.plan.dockerfile_args import declared, expansion_error, platform_arguments
 from conveyor.plan.dockerfile_steps import DEFAULT_PATH
@@ -116,7 +117,8 @@ class StagedWords:
         if instruction.keyword not in _WORDS:
             return instruction
         flags = tuple(_flag(flag, word) for flag in instruction.flags)
-        return replace(instruction, args=tuple(map(word, instruction.args)), flags=flags)
+        args = (text if heredoc_word(text) else word(text) for text in instruction.args)
+        return replace(instruction, args=tuple(args), flags=flags)
 
     def _expander(self, line: int, known: Mapping[str, str], env: Mapping[str, str]) -> Expand:
         before = dict(known)

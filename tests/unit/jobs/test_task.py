@@ -22,7 +22,7 @@ from tests.unit.jobs.values import (
 
 from conveyor.api.errors import UserError
 from conveyor.api.v1alpha1 import LocalRef
-from conveyor.config.dockerfile import Instruction
+from conveyor.config.dockerfile import Heredoc, Instruction
 from conveyor.config.model import GitMapping, GitRemote
 from conveyor.jobs import exports
 from conveyor.jobs.model import Bundle, Export, JobOrder, ParentImage
@@ -30,6 +30,7 @@ from conveyor.jobs.repositories import Repository
 from conveyor.jobs.task import Surroundings, tasks
 from conveyor.plan.model import (
     BlockStep,
+    CopySource,
     DockerfileBlock,
     GitArchive,
     GitPatch,
@@ -336,6 +337,71 @@ def test_copy_takes_files_of_the_context():
     assert courier["inputs"][1]["sources"] == ["c.tar"]
 
 
+def test_copy_tells_both_programs_what_its_flags_mean():
+    flags = ("--link", "--parents", "--exclude=*.md", "--exclude=!a.md", "--chown=1")
+    copy = step("COPY", "a/./b*", "c", "/d/", flags=flags)
+    stage, courier = written(block(copy))
+    assert only_step(stage)["link"] is True
+    assert courier["inputs"][0]["exclude"] == [[False, "[^/]*\\.md"], [True, "a\\.md"]]
+    assert courier["inputs"][0]["parents"] == [
+        {"base": "a", "include": [[False, "b[^/]*"]], "required": None},
+        {"base": "/", "include": [[False, "c"]], "required": "c"},
+    ]
+
+
+def test_link_with_a_mode_is_an_ordinary_copy():
+    stage, _ = written(block(step("COPY", "a", "/d", flags=("--link", "--chmod=u=rX"))))
+    assert "link" not in only_step(stage)
+    assert only_step(stage)["chmodChanges"] == [
+        {"op": "-", "bits": 0o4700, "to": "", "how": ""},
+        {"op": "+", "bits": 0o400, "to": "", "how": ""},
+        {"op": "X", "bits": 0o100, "to": "", "how": ""},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("keyword", "flags", "unpacks"),
+    [
+        ("ADD", (), True),
+        ("ADD", ("--unpack",), True),
+        ("ADD", ("--unpack=false",), False),
+        ("COPY", (), False),
+    ],
+)
+def test_who_unpacks_archives(keyword, flags, unpacks):
+    stage, courier = written(block(step(keyword, "a.tar", "/d", flags=flags)))
+    assert only_step(stage).get("unpack", False) is unpacks
+    assert courier["inputs"][0].get("unpack", False) is unpacks
+
+
+def test_here_documents_need_no_courier():
+    docs = (Heredoc(name="EOF", content="text"),)
+    copy = replace(
+        step("COPY", "/d"), instruction=replace(step("COPY", "/d").instruction, heredocs=docs)
+    )
+    script = step("RUN", "/dev/pipes/EOF")
+    script = replace(script, instruction=replace(script.instruction, heredocs=docs))
+    stage, courier = written(block(copy, script))
+    (first,), (second,) = [one["steps"] for one in stage["runs"][0]["layers"]]
+    assert first["texts"] == second["scripts"] == [{"name": "EOF", "text": "text"}]
+    assert "file" not in first
+    assert courier["inputs"] == []
+
+
+def test_bundles_differ_by_what_is_left_out():
+    def key(*flags):
+        work = block(
+            replace(step("COPY", "/a", "/b", flags=flags), source=CopySource(image="tools"))
+        )
+        target = image(to_build("app/s0", work=work, base=EXTERNAL))
+        planned = plan(image(cached("tools/from", "debian", base=EXTERNAL)), target)
+        (export,) = exports.exports_of(target.stages[0], planned)
+        return export.key
+
+    assert key("--chown=1", "--link") == key()
+    assert len({key(), key("--parents"), key("--exclude=x"), key("--exclude=y")}) == 4
+
+
 def test_copy_from_another_image_takes_its_bundle():
     work = copying("tools")
     source = image(cached("tools/from", "debian", base=EXTERNAL))
@@ -439,7 +505,9 @@ def test_equal_orders_give_equal_texts():
 
 def test_a_task_that_no_process_can_be_given_is_refused():
     noise = "".join(sha(str(number))[7:] for number in range(4000))
-    with pytest.raises(UserError, match="stage app/install: its commands are too long"):
+    with pytest.raises(
+        UserError, match="stage app/install: its commands and here-documents are too long"
+    ):
         tasks(order_of(noise), plan(), AROUND)
 
 

@@ -414,9 +414,14 @@ def test_hosts_and_cache_version() -> None:
             ":3: COPY a/../../b leads out of the build context; paths start at the context",
         ),
         (
-            "FROM scratch\nARG X=x.tgz\nADD $X /y\n",
-            NOT_SUPPORTED,
-            ":3: ADD x.tgz: unpacking of archives is not supported; COPY it and unpack in a RUN",
+            "FROM scratch\nARG X=a/./..\nCOPY --parents $X /y\n",
+            INVALID,
+            ":3: COPY --parents a/./.. names nothing below a; write a/./*",
+        ),
+        (
+            "FROM scratch\nENV X=" + "x" * 60000 + "\nCOPY <<E /y\n$X$X$X$X$X\nE\n",
+            INVALID,
+            ":3: cannot expand '$X$X$X$X$X\\n': expands to more than 262144 characters",
         ),
         (
             "FROM scratch\nCOPY absent /y\n",
@@ -449,7 +454,7 @@ def test_hosts_and_cache_version() -> None:
         (
             "FROM scratch\nCOPY --chmod=${A:-8} a b\n",
             INVALID,
-            ":2: --chmod=8 is not an octal mode; write --chmod=0644",
+            ":2: --chmod=8: an octal mode is between 0 and 07777",
         ),
         ("ARG A=${\nFROM scratch\n", INVALID, ":1: cannot expand '${': missing '}' after '${'"),
         (
@@ -588,3 +593,86 @@ def test_a_mount_from_a_block_needs_it() -> None:
 def test_ports_have_a_limit(text: str, said: str) -> None:
     reason, message = refusal("FROM scratch\n" + text + "RUN x\n")
     assert (reason, message.endswith(said)) == (INVALID, True)
+
+
+# --- here-documents, flags of COPY ----------------------------------------------------------------
+
+
+def documents(text: str, **more: Unpack[More]) -> list[tuple[str, str]]:
+    heredocs = (doc for step in steps(text, **more) for doc in step.instruction.heredocs)
+    return [(doc.name, doc.content) for doc in heredocs]
+
+
+def test_files_of_here_documents() -> None:
+    text = (
+        "FROM alpine:3\nARG A=1\nENV B='two words'\n"
+        'COPY <<X b <<-"Y" <<Z /d/\n$A ${B:-c} "$LANG" \'$A\' \\$A \\n $none.\nX\n\t$A\n\t\\$\nY\nZ\n'
+    )
+    assert documents(text) == [
+        ("X", "1 two words \"C\" '1' $A n .\n"),
+        ("Y", "$A\n\\$\n"),
+        ("Z", ""),
+    ]
+    assert words(text)[-1] == ("b", "/d/")
+
+
+def test_a_body_waits_for_the_environment_of_its_base() -> None:
+    project = Project(
+        {"Dockerfile": "FROM alpine:3\nCOPY <<X /d\n$LANG\nX\n"}, {"alpine:3": ALPINE_CONFIG}
+    )
+    project.plan(DockerfileImage(name="app", dockerfile="Dockerfile"))
+    assert frozenset({ALPINE}) in project.asked
+    assert not any(isinstance(one, ContextChecksum) for asked in project.asked for one in asked)
+
+
+def test_scripts_of_here_documents() -> None:
+    text = "FROM scratch\nRUN <<-S\n\t#!/bin/x\n\t$A\nS\nRUN <<T\necho $A\nT\nRUN x <<U\n#!\nU\n"
+    assert words(text) == [("/dev/pipes/S",), ("echo $A\n",), ("x <<U\n#!\nU",)]
+    assert documents(text) == [("S", "#!/bin/x\n$A\n")]
+
+
+def test_flags_of_copy() -> None:
+    text = (
+        "FROM scratch\nARG U=7\n"
+        "COPY --link --parents --exclude=$U --exclude=!b --chown=$U --chmod=u=$U a/./$U /d\n"
+    )
+    with pytest.raises(UserError, match="--chmod=u=7: neither an octal mode"):
+        steps(text)
+    (_, step) = steps(text.replace("u=$U", "u=r"))
+    assert step.instruction.args == ("a/./7", "/d")
+    assert step.instruction.flag_values("exclude") == ("$U", "!b")
+    assert step.instruction.is_set("link")
+    assert step.instruction.is_set("parents")
+    assert (step.instruction.flag("chown"), step.instruction.flag("chmod")) == ("7", "u=r")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "same"),
+    [
+        ("COPY <<X /d\n1\nX\n", "COPY <<X /d\n2\nX\n", False),
+        ("ADD <<X /d\n1\nX\n", "ADD <<X /d\n2\nX\n", False),
+        ("COPY --from=alpine:3 <<X a /d\n1\nX\n", "COPY --from=alpine:3 <<X a /d\n2\nX\n", False),
+        ("RUN <<X\n#!/1\nX\n", "RUN <<X\n#!/2\nX\n", False),
+        ("RUN <<X\n1\nX\n", "RUN <<X\n2\nX\n", True),
+        ("RUN x <<X\n1\nX\n", "RUN x <<X\n2\nX\n", True),
+    ],
+)
+def test_bodies_in_digests(before: str, after: str, same: bool) -> None:  # noqa: FBT001
+    assert (digest(f"FROM scratch\n{before}") == digest(f"FROM scratch\n{after}")) is same
+
+
+@pytest.mark.parametrize(
+    ("written", "asked"),
+    [
+        ("COPY --exclude=x a b* /d", ("a", "b*")),
+        ("COPY --parents a/./b/*.c /d", ("a/b/*.c",)),
+        ("COPY --parents a/**/c x/y** **/z /d", ("a/*", "x/*", "*")),
+        ("COPY --parents --exclude=x ./a/./b /d", ("a/b",)),
+        ("ADD a.tar.gz <<X /d\n1\nX", ("a.tar.gz",)),
+    ],
+)
+def test_files_that_digests_cover(written: str, asked: tuple[str, ...]) -> None:
+    project = Project({"Dockerfile": f"FROM scratch\n{written}\n"}, {})
+    project.plan(DockerfileImage(name="app", dockerfile="Dockerfile"))
+    found = [q for some in project.asked for q in some if isinstance(q, ContextChecksum)]
+    assert [question.sources for question in found] == [asked]

@@ -280,3 +280,20 @@ def test_versions_are_v1_and_v2():
 )
 def test_durations_are_printed_as_go_does(nanoseconds, text):
     assert go_duration(nanoseconds) == text
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "same"),
+    [
+        ("COPY <<A /x\n1\nA\n", "COPY <<A /x\n2\nA\n", False),
+        ("RUN <<A\n#!1\nA\n", "RUN <<A\n#!2\nA\n", False),
+        ("RUN <<A\n1\nA\n", "RUN <<A\n2\nA\n", True),
+        ("COPY a /x\n", "COPY --exclude=b a /x\n", False),
+        ("COPY a /x\n", "COPY --parents a /x\n", False),
+        ("ADD a /x\n", "ADD --unpack=false a /x\n", False),
+        ("COPY a /x\n", "COPY --link a /x\n", True),
+    ],
+)
+def test_what_werf_does_not_see_is_in_the_digest(before, after, same):
+    (first,), (second,) = stages(f"FROM a\n{before}"), stages(f"FROM a\n{after}")
+    assert (values(first) == values(second)) is same
