@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from conveyor.api.dockerfile_mode import DockerfileMode
 from conveyor.api.duration import DURATION_PATTERN, milliseconds, seconds
 from conveyor.api.git_credentials import GitCredential, secret_for
 from conveyor.api.model import Model, Rule
@@ -181,6 +182,9 @@ class ImageBuildSpec(Model):
     """Secrets with which nodes pull stages from `repo`: imagePullSecrets of the build pods."""
     execution: Execution = Execution.STAGE_PER_JOB
     """StagePerJob: a pod for every stage. ImagePerJob: consecutive stages of an image share one."""
+    dockerfile_mode: DockerfileMode = DockerfileMode.BUILDKIT
+    """buildkit: only the FROM blocks that a target needs, at the same time where they can. legacy: every block up
+    to the target, one after the other, as Docker's first builder. The images are the same."""
     parallel_tasks_limit: int = Field(default=5, ge=1, le=100)
     """How many Jobs of this build run at once."""
     stage_timeout: Duration = "1h"

@@ -251,6 +251,10 @@ def _clean(work: Workplace, step: Step, _label: str) -> None:
         work.rootfs.empty(real)
 
 
+def _say(work: Workplace, step: Step, _label: str) -> None:
+    work.runner.output.feed(raw(step["text"]) + b"\n")
+
+
 _OPERATIONS = {
     "script": _script,
     "ansible": _ansible,
@@ -261,6 +265,7 @@ _OPERATIONS = {
     "copy": _copy,
     "mkdir": _mkdir,
     "clean": _clean,
+    "say": _say,
 }
 
 if TYPE_CHECKING:

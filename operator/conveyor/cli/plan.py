@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from conveyor.api.dockerfile_mode import DockerfileMode
 from conveyor.api.errors import UserError
 from conveyor.cli.options import debug_option, project_of, project_options
 from conveyor.cli.plan_json import explanation_json, plan_json
@@ -100,6 +101,13 @@ class _Asked:
     help="The commit stands for a merge that is only proposed, as with werf's option of that name.",
 )
 @click.option(
+    "--dockerfile-mode",
+    type=click.Choice([mode.value for mode in DockerfileMode]),
+    default=DockerfileMode.BUILDKIT.value,
+    show_default=True,
+    help="Which FROM blocks of a Dockerfile are planned: those that the target needs, or every one up to it.",
+)
+@click.option(
     "--stages",
     type=_FILE,
     help="Storage file: the stages that count as stored, and answers to open questions. "
@@ -144,6 +152,7 @@ def plan_command(**given: Any) -> None:
             remotes=_remotes(given["remotes"]),
             repo=given["repo"],
             virtual_merge=given["virtual_merge"],
+            dockerfile_mode=DockerfileMode(given["dockerfile_mode"]),
         ),
         images=tuple("" if name == "~" else name for name in given["images"]),
         stages=given["stages"],

@@ -17,7 +17,7 @@ from conveyor.config.no_effect import without_effect
 from conveyor.config.scope import check_scope
 from conveyor.config.source_line import SourceLine
 from conveyor.plan.answers import Answer
-from conveyor.plan.buildable import check_buildable
+from conveyor.plan.buildable import check_buildable, notes_of
 from conveyor.plan.facts import Facts
 from conveyor.plan.model import BuildPlan
 from conveyor.plan.places import place_of
@@ -64,6 +64,7 @@ async def plan_project(project: Project, storage: Storage, images: tuple[str, ..
                 commit=project.commit,
                 repo=project.options.repo,
                 staged_version=staged_version(project.options.env),
+                dockerfile_mode=project.options.dockerfile_mode,
                 virtual_merge=project.options.virtual_merge,
                 stages=storage.by_digest(),
                 # What is known already need not be asked for, and may be about something not stored yet.
@@ -91,3 +92,4 @@ def _warnings(config: WerfConfig, found: BuildPlan) -> Iterator[str]:
         except UserError as error:
             yield from error.message.splitlines()
     yield from without_effect(config, {name for names in found.sets for name in names})
+    yield from notes_of(found)

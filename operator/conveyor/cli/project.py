@@ -16,6 +16,7 @@ from conveyor.adapters.git_clones import GitClones, open_local
 from conveyor.adapters.git_files import GitFiles
 from conveyor.adapters.git_repo import GitRepo
 from conveyor.adapters.renderer import Renderer
+from conveyor.api.dockerfile_mode import DockerfileMode
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
 from conveyor.config.model import WerfConfig
@@ -36,6 +37,7 @@ class ProjectOptions:
         platforms: Replace those of every image; () leaves them.
         remotes: Local clone by URL of a remote repository.
         virtual_merge: The commit stands for a merge that is only proposed.
+        dockerfile_mode: Which FROM blocks of a Dockerfile are planned.
         repo: Name of the stages repository, part of the references that `dependencies` hand over; "" for none.
     """
 
@@ -49,6 +51,7 @@ class ProjectOptions:
     remotes: Mapping[str, Path] = field(default_factory=dict)
     repo: str = ""
     virtual_merge: bool = False
+    dockerfile_mode: DockerfileMode = DockerfileMode.BUILDKIT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,13 +5,19 @@ In: text of a Dockerfile and its name for messages. Out: `Dockerfile`: global AR
 `dockerfile_blocks`). No variable is expanded here.
 """
 
+from dataclasses import replace
+
 from conveyor.api.errors import UserError
 from conveyor.config.dockerfile_blocks import check_blocks
 from conveyor.config.dockerfile_check import check_instruction
 from conveyor.config.dockerfile_model import INVALID, Block, Dockerfile, Heredoc, Instruction
-from conveyor.config.dockerfile_syntax import escape_character, parse_instructions
+from conveyor.config.dockerfile_syntax import directives, escape_character, parse_instructions
 
 MAX_BLOCKS = 500
+_NO_EFFECT = {
+    "syntax": "Conveyor reads Dockerfiles itself, no frontend image is fetched",
+    "check": "nothing is linted",
+}
 __all__ = ["Block", "Dockerfile", "Heredoc", "Instruction", "parse_dockerfile"]
 
 
@@ -28,7 +34,16 @@ def parse_dockerfile(text: str, *, file: str) -> Dockerfile:
         check_instruction(instruction, file=file)
     parsed = _blocks(instructions, file, escape_character(text))
     check_blocks(parsed)
-    return parsed
+    return replace(parsed, notes=_notes(text))
+
+
+def _notes(text: str) -> tuple[tuple[int, str], ...]:
+    """Return what the directives say in vain; `# escape=` is obeyed."""
+    return tuple(
+        (line, f"`# {name}={value[:120]}` has no effect: {_NO_EFFECT[name]}")
+        for name, (line, value) in directives(text).items()
+        if name in _NO_EFFECT
+    )
 
 
 def _blocks(instructions: tuple[Instruction, ...], file: str, escape: str) -> Dockerfile:

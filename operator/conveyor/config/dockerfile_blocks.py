@@ -21,8 +21,13 @@ def check_blocks(parsed: Dockerfile) -> None:
     """
     for block in parsed.blocks:
         for instruction in block.instructions:
-            for source in sources_of(instruction):
-                _check_source(parsed, block, source, instruction)
+            check_sources(parsed, block, instruction)
+
+
+def check_sources(parsed: Dockerfile, block: Block, instruction: Instruction) -> None:
+    """Check what an instruction of the block copies or mounts from; raises as `check_blocks`."""
+    for source in sources_of(instruction):
+        _check_source(parsed, block, source, instruction)
 
 
 def sources_of(instruction: Instruction) -> tuple[str, ...]:
@@ -65,7 +70,7 @@ def target_block(parsed: Dockerfile, target: str) -> Block:
 
 def block_image_name(parsed: Dockerfile, block: Block, image: str, target: Block) -> str:
     """Return the planned image's name of a block: IMAGE, IMAGE/stage/NAME or IMAGE/stageN (werf 2.x)."""
-    if block == target:
+    if block.index == target.index:
         return image
     latest = [one.index for one in parsed.blocks if one.name == block.name][-1]
     if block.name and latest == block.index:

@@ -42,6 +42,7 @@ _UNSUPPORTED_FLAGS: Mapping[str, tuple[str, ...]] = {
 }
 _BOOLEAN = frozenset({"link", "parents", "unpack"})
 _REPEATED = frozenset({"mount", "exclude"})
+TRIGGERS_REFUSED = frozenset({"ONBUILD", "FROM", "MAINTAINER"})
 _RUN_VALUES = {"network": ("default", "none", "host"), "security": ("sandbox", "insecure")}
 _UNBUILDABLE_FLAGS: Mapping[str, str] = {
     "--network=none": "without privileges nothing can promise that a build pod has no network; leave it out",
@@ -253,7 +254,7 @@ def _check_onbuild(instruction: Instruction) -> None:
     if not instruction.args:
         raise ValueError("ONBUILD needs an instruction")
     triggered = parse_instructions(instruction.args[0], file="ONBUILD")
-    if len(triggered) != 1 or triggered[0].keyword in ("ONBUILD", "FROM", "MAINTAINER"):
+    if len(triggered) != 1 or triggered[0].keyword in TRIGGERS_REFUSED:
         raise ValueError("ONBUILD takes one instruction other than ONBUILD, FROM and MAINTAINER")
     try:
         check_instruction(triggered[0], file="ONBUILD")

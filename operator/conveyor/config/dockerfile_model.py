@@ -11,6 +11,7 @@ from conveyor.api.names import Reason
 
 INVALID = Reason.INVALID_DOCKERFILE
 NOT_SUPPORTED = Reason.NOT_SUPPORTED
+MAX_TRIGGERS = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +42,7 @@ class Instruction:
         line: 1-based first line.
         heredocs: Bodies of the here-documents that `args` mention, in order.
         resets_cmd: Of a planned ENTRYPOINT: no CMD stands before it in its block.
+        trigger_of: The base whose ONBUILD this is, "" for what the block says itself; `line` is that of the FROM.
     """
 
     keyword: str
@@ -51,6 +53,7 @@ class Instruction:
     line: int = 0
     heredocs: tuple[Heredoc, ...] = ()
     resets_cmd: bool = False
+    trigger_of: str = ""
 
     def flag(self, name: str) -> str:
         """Return the value of `--name=value`, "true" for a bare `--name`, "" when it is not given."""
@@ -100,12 +103,14 @@ class Dockerfile:
         file: Name for messages.
         args: ARG instructions before the first FROM.
         escape: The escape character, a backslash unless the file says otherwise.
+        notes: What is read and has no effect, each with its line.
     """
 
     file: str
     args: tuple[Instruction, ...]
     blocks: tuple[Block, ...]
     escape: str = "\\"
+    notes: tuple[tuple[int, str], ...] = ()
 
     def error(self, line: int, text: str, *, reason: Reason = INVALID) -> UserError:
         """Return the error that names this file and the line."""

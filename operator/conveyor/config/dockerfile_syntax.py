@@ -16,6 +16,7 @@ from conveyor.config.dockerfile_model import INVALID, Heredoc, Instruction
 MAX_BYTES = 1024 * 1024
 MAX_INSTRUCTIONS = 5000
 _DIRECTIVE = re.compile(r"^#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*$")
+_DIRECTIVES = frozenset({"syntax", "escape", "check"})
 _HEREDOC_WORD = re.compile(r"<<-?\s*[\"']?([A-Za-z_][A-Za-z0-9_]*)")
 
 
@@ -50,22 +51,45 @@ def parse_instructions(text: str, *, file: str) -> tuple[Instruction, ...]:
     return tuple(_instruction(command, file) for command in commands)
 
 
+def directives(text: str) -> dict[str, tuple[int, str]]:
+    """Return the parser directives at the top of the file: line and value by lower-case name.
+
+    They end at the first line that is none (moby/buildkit: parser/directives.go). Of a name given twice the first is
+    returned, and the parser refuses the file.
+    """
+    found: dict[str, tuple[int, str]] = {}
+    for number, line in enumerate(text.lstrip("\ufeff").split("\n"), 1):
+        directive = _DIRECTIVE.match(line)
+        if not directive or directive[1].lower() not in _DIRECTIVES:
+            break
+        found.setdefault(directive[1].lower(), (number, directive[2]))
+    return found
+
+
 def escape_character(text: str) -> str:
     """Return what `# escape=` at the top of the file says, a backslash by default."""
-    for line in text.lstrip("\ufeff").splitlines():
-        directive = _DIRECTIVE.match(line)
-        if not directive:
-            break
-        if directive[1].lower() == "escape":
-            return directive[2]
-    return "\\"
+    return directives(text).get("escape", (0, "\\"))[1]
 
 
 def _parse(text: str) -> tuple[_Command, ...]:
     try:
-        return cast("tuple[_Command, ...]", buildkit.parse_string(text))
+        return cast("tuple[_Command, ...]", buildkit.parse_string(_known_first(text)))
     except buildkit.GoParseError as problem:
         raise ValueError(str(problem)) from None
+
+
+def _known_first(text: str) -> str:
+    """Return the text with `# check=` behind the other directives: the parser is older and takes it for the first comment."""
+    count = len(directives(text))
+    lines = text.split("\n")
+    if any(map(_is_check, lines[:count])) and any(map(_is_check, lines[count : count + 1])):
+        raise ValueError("only one check parser directive can be used")
+    return "\n".join([*sorted(lines[:count], key=_is_check), *lines[count:]])
+
+
+def _is_check(line: str) -> bool:
+    directive = _DIRECTIVE.match(line)
+    return directive is not None and directive[1].lower() == "check"
 
 
 def _check_text(text: str, file: str) -> None:

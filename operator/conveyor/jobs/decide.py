@@ -94,7 +94,7 @@ def _decide_frontier(draft: Draft, image: PlannedImage, index: int) -> StageView
     stage = image.stages[index]
     if any(name in draft.failed for name in image.depends_on):
         return StageView(state=ViewState.SKIPPED)
-    if not _parent_stored(draft.situation.plan, image, index):
+    if not _parent_stored(draft.situation.plan, image, index) or not _in_turn(draft, image):
         return StageView(state=ViewState.PENDING)
     blocked = decide_exports(draft, stage)
     _ask_for_files(draft, image, index)
@@ -113,6 +113,12 @@ def _ask_for_files(draft: Draft, image: PlannedImage, index: int) -> None:
         if not before.inner:
             return
         decide_exports(draft, stage)
+
+
+def _in_turn(draft: Draft, image: PlannedImage) -> bool:
+    """Whether everything is stored that comes before the image, where order is wanted for itself."""
+    plan = draft.situation.plan
+    return not image.in_order or all(plan.image(name).ready for name in image.depends_on)
 
 
 def _parent_stored(plan: BuildPlan, image: PlannedImage, index: int) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from conveyor.config.dockerfile import Instruction
 from conveyor.config.dockerfile_modes import mode_changes, octal_mode
 from conveyor.jobs import exports
+from conveyor.jobs.step_lines import told_layers
 from conveyor.jobs.task_inputs import Json, StageRun
 from conveyor.plan.digest import OWN_REPOSITORY
 from conveyor.plan.image_config import Config, apply_instruction, run_command
@@ -20,13 +21,12 @@ def block_layers(
     block: DockerfileBlock, run: StageRun, config: Config
 ) -> tuple[list[Json], Config]:
     """One layer for every instruction that may change files; the others only move the config on."""
-    layers: list[Json] = []
+    tasks: list[Json | None] = []
     for step in block.steps:
         config = apply_instruction(config, step)
-        task = _block_step(step, config, block, run)
-        if task is not None:
-            layers.append({"steps": [task]})
-    return layers, config
+        tasks.append(_block_step(step, config, block, run))
+    below, digest = run.order.parent.manifest_digest, run.order.stages[run.number].digest
+    return told_layers(block.steps, tasks, below=below, digest=str(digest)), config
 
 
 def _block_step(
@@ -46,7 +46,12 @@ def _block_step(
         case "COPY" | "ADD":
             return _copy(step, config, _copied_files(step, block, run))
         case "WORKDIR":
-            return {"op": "mkdir", "path": _workdir(config), "mode": 0o755}
+            return {
+                "op": "mkdir",
+                "path": _workdir(config),
+                "mode": 0o755,
+                "user": run_command(config, step).user,
+            }
         case _:
             return None
 

@@ -10,6 +10,7 @@ that the Dockerfile declares waits for another image (`dependencies`), nothing o
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from conveyor.api.dockerfile_mode import DockerfileMode
 from conveyor.config.model import DockerfileImage, WerfConfig
 from conveyor.plan import labels
 from conveyor.plan.chain import Chain
@@ -19,6 +20,7 @@ from conveyor.plan.dockerfile import BlockPlan, plan_dockerfile
 from conveyor.plan.dockerfile_source import ArgumentUnknownError
 from conveyor.plan.image_spec import add_image_spec
 from conveyor.plan.images import needed_images
+from conveyor.plan.in_order import one_by_one
 from conveyor.plan.inner_stages import InnerStages
 from conveyor.plan.inquiry import Waiting
 from conveyor.plan.model import PlannedImage, StageState, StageWork
@@ -98,6 +100,8 @@ def _needed(
     target = blocks[-1]
     needed = {target.name}
     rows: list[_Row] = []
+    in_order = chain.facts.dockerfile_mode is DockerfileMode.LEGACY
+    waiting = False
     for block in reversed(blocks):
         if block.name not in needed:
             continue
@@ -107,8 +111,17 @@ def _needed(
         rows.append(_Row(block, planned))
         # An imageSpec on top needs no other blocks.
         if not rows[-1].stored:
-            needed.update(block.depends_on)
-    return rows[::-1]
+            needed.update([one.name for one in blocks] if in_order else block.depends_on)
+            waiting |= not all(map(chain.inquiry.has, block.asks))
+            chain.inquiry.note(*block.asks)
+    if waiting:
+        raise Waiting
+    return _ordered(rows[::-1]) if in_order else rows[::-1]
+
+
+def _ordered(rows: Sequence[_Row]) -> list[_Row]:
+    images = one_by_one(row.image for row in rows)
+    return [_Row(row.block, image) for row, image in zip(rows, images, strict=True)]
 
 
 def _images(rows: Sequence[_Row]) -> tuple[PlannedImage, ...]:
@@ -135,7 +148,8 @@ def _plan_block(
 ) -> PlannedImage:
     own = _empty(block, chain)
     depends = hashed("StageDependencies", block.digest_components)
-    own.add(STAGE, depends, replace(work, block=block.block, refused=block.refused), git=False)
+    work = replace(work, block=block.block, refused=block.refused, notes=block.notes)
+    own.add(STAGE, depends, work, git=False)
     if target and image.image_spec is not None:
         add_image_spec(own, image.image_spec, work.labels[labels.WERF])
     return _image(image, block.name, own, (*block.depends_on, *needed_images(image)))

@@ -11,6 +11,12 @@ from conveyor.plan.model import BuildPlan, StageState
 MAX_SHOWN = 10
 
 
+def notes_of(plan: BuildPlan) -> tuple[str, ...]:
+    """Return what is written in vain or surprises, each once, in the order of the plan."""
+    found = (note for image in plan.images for stage in image.stages for note in stage.work.notes)
+    return tuple(dict.fromkeys(found))
+
+
 def check_buildable(plan: BuildPlan) -> None:
     """Refuse a plan of which some stage that is not stored cannot be built.
 

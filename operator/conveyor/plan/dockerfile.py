@@ -1,24 +1,27 @@
 """Planning a Dockerfile image: which FROM blocks are built, from what, with which digest and steps.
 
 In: a `DockerfileImage` and `Facts`. Out: a `BlockPlan` for every block that the target needs
-(BuildKit: only what is reachable through FROM and COPY --from), in the order of the file, or the
-questions that are open. Every block has the digest that werf would give an image with this block as
-target.
+(BuildKit: only what is reachable through FROM and COPY --from; legacy: every one up to the target),
+in the order of the file, or the questions that are open. Every block has the digest that werf would
+give an image with this block as target.
 """
 
 import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from conveyor.api.dockerfile_mode import DockerfileMode
 from conveyor.config.dockerfile import Block, Instruction
-from conveyor.config.dockerfile_blocks import base_block, source_block, sources_of
+from conveyor.config.dockerfile_blocks import source_block, sources_of
 from conveyor.config.dockerfile_check import unbuildable_flag
 from conveyor.config.dockerfile_model import NOT_SUPPORTED
 from conveyor.config.dockerfile_patterns import has_wildcard
 from conveyor.config.model import DockerfileImage
-from conveyor.plan.answers import Answer, BaseImage
+from conveyor.plan.answers import Answer
 from conveyor.plan.dockerfile_args import expanded, normal_platform
+from conveyor.plan.dockerfile_base import base_of, base_question, base_scope
 from conveyor.plan.dockerfile_digest import BlockDigests, ContextFiles, missing_sources
+from conveyor.plan.dockerfile_notes import block_notes
 from conveyor.plan.dockerfile_source import (
     OWN,
     Progress,
@@ -27,7 +30,9 @@ from conveyor.plan.dockerfile_source import (
     read_source,
     references,
 )
-from conveyor.plan.dockerfile_steps import BaseUnknownError, Scope, StepMaker
+from conveyor.plan.dockerfile_steps import BaseUnknownError, Scope, StepMaker, trigger_error
+from conveyor.plan.dockerfile_told import with_told
+from conveyor.plan.dockerfile_triggers import triggers_of, with_triggers
 from conveyor.plan.facts import Facts
 from conveyor.plan.model import (
     Base,
@@ -35,9 +40,6 @@ from conveyor.plan.model import (
     Component,
     CopySource,
     DockerfileBlock,
-    ExternalBase,
-    ImageBase,
-    ScratchBase,
 )
 from conveyor.plan.questions import (
     AddedFiles,
@@ -45,8 +47,6 @@ from conveyor.plan.questions import (
     ContextChecksum,
     Question,
 )
-
-SCRATCH = "scratch"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +60,8 @@ class BlockPlan:
             stageDependencies.
         depends_on: Names of the blocks it starts from or copies from.
         refused: Why this version cannot build it, with file and line, "" when it can.
+        asks: What has to be known before it can be built, but not for its digest: its outside base, for ONBUILD.
+        notes: What is written in vain or surprises, with file and line.
     """
 
     name: str
@@ -68,6 +70,8 @@ class BlockPlan:
     base: Base
     depends_on: tuple[str, ...]
     refused: str = ""
+    asks: tuple[BaseImageInfo, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def plan_dockerfile(
@@ -82,7 +86,7 @@ def plan_dockerfile(
 
     Args:
         image: The image.
-        facts: `commit`, and answers to FileText, ContextChecksum and BaseImageInfo.
+        facts: `commit`, `dockerfile_mode`, and answers to FileText, ContextChecksum and BaseImageInfo.
         project_dir: Directory of werf.yaml inside the repository, "" for the root.
         dependency_args: Build args that `dependencies` hand over; they win over the image's own. None: nobody knows
             the value yet.
@@ -100,19 +104,26 @@ def plan_dockerfile(
         return frozenset(progress.questions)
     digests = BlockDigests(source.parsed, source.args, image.add_host)
     maker = StepMaker(source.parsed, source.args)
-    plans = [_plan_block(source, block, digests, maker, progress) for block in _needed(source)]
+    in_order = facts.dockerfile_mode is DockerfileMode.LEGACY
+    needed = _needed(source, progress, in_order=in_order)
+    plans = [
+        _plan_block(source, block, digests, maker, progress, in_order=in_order) for block in needed
+    ]
     done = tuple(plan for plan in plans if plan is not None)
     return frozenset(progress.questions) if progress.questions else done
 
 
-def _needed(source: Source) -> list[Block]:
-    found, waiting = {source.target.index}, [source.target]
+def _needed(source: Source, progress: Progress, *, in_order: bool) -> list[Block]:
+    """Return the blocks as they are executed, in the order of the file."""
+    first = source.parsed.blocks[0 if in_order else source.target.index : source.target.index + 1]
+    found = {block.index: with_triggers(source, block, progress) for block in first}
+    waiting = [*found.values()]
     while waiting:
         for other in references(source, waiting.pop()):
             if other.index not in found:
-                found.add(other.index)
-                waiting.append(other)
-    return [source.parsed.blocks[index] for index in sorted(found)]
+                found[other.index] = with_triggers(source, other, progress)
+                waiting.append(found[other.index])
+    return [found[index] for index in sorted(found)]
 
 
 def _plan_block(
@@ -121,19 +132,23 @@ def _plan_block(
     digests: BlockDigests,
     maker: StepMaker,
     progress: Progress,
+    *,
+    in_order: bool,
 ) -> BlockPlan | None:
     _check_platform(source, block)
-    base = _base(source, block)
+    base = base_of(source, block, progress.facts)
     components = _components(source, block, digests, progress)
     steps = block_steps(source, block, base, maker, progress)
     if components is None or steps is None:
         return None
+    steps = (from_step(source, block), *steps)
+    question = base_question(source, block)
     names = (source.name(other) for other in references(source, block))
     return BlockPlan(
         name=source.name(block),
         digest_components=components,
         block=DockerfileBlock(
-            steps=(from_step(source, block), *steps),
+            steps=with_told(source, block, steps) if in_order else steps,
             context=source.context,
             dockerfile=source.image.dockerfile,
             dockerignore=source.packed_ignore,
@@ -141,14 +156,18 @@ def _plan_block(
         ),
         base=base,
         depends_on=tuple(dict.fromkeys(names)),
-        refused=progress.refusals.get(block.index) or _refused(source, steps),
+        refused=_refused(source, steps),
+        asks=() if question is None or question in progress.facts.answers else (question,),
+        notes=block_notes(source, block),
     )
 
 
 def _refused(source: Source, steps: Sequence[BlockStep]) -> str:
-    for step in steps:
-        if problem := step.refused or unbuildable_flag(step.instruction):
-            return f"{source.parsed.file}:{step.instruction.line}: {problem}"
+    for one in steps:
+        if problem := one.refused or unbuildable_flag(one.instruction):
+            error = source.parsed.error(one.instruction.line, problem, reason=NOT_SUPPORTED)
+            own = not one.instruction.trigger_of
+            return (error if own else trigger_error(source.parsed, one.instruction, error)).message
     return ""
 
 
@@ -164,23 +183,12 @@ def _check_platform(source: Source, block: Block) -> None:
         raise source.parsed.error(block.line, text, reason=NOT_SUPPORTED)
 
 
-def _base(source: Source, block: Block) -> Base:
-    reference = source.base(block)
-    found = base_block(source.parsed, block, reference)
-    if found is not None:
-        return ImageBase(image=source.name(found))
-    if reference == SCRATCH:
-        return ScratchBase()
-    check_reference(source, block.line, "FROM", reference)
-    return ExternalBase(reference=reference)
-
-
 def _components(
     source: Source, block: Block, digests: BlockDigests, progress: Progress
 ) -> tuple[Component, ...] | None:
     components: list[Component] = []
     complete = True
-    for item in digests.items(block):
+    for item in digests.items(source.parsed.blocks[block.index]):
         if isinstance(item, Component):
             components.append(item)
             continue
@@ -232,10 +240,10 @@ def _context_question(source: Source, files: ContextFiles) -> ContextChecksum:
 
 def from_step(source: Source, block: Block) -> BlockStep:
     """Return FROM as the first step of a block."""
-    base = source.base(block)
+    base, triggers = source.base(block), (one.original for one in triggers_of(block))
     return BlockStep(
         instruction=Instruction(
-            keyword="FROM", args=(base,), original=f"FROM {block.base}", line=block.line
+            keyword="FROM", args=(base, *triggers), original=f"FROM {block.base}", line=block.line
         )
     )
 
@@ -248,7 +256,7 @@ def block_steps(
     Args:
         progress: Has the blocks that this one is built from.
     """
-    scope = _scope(source, block, base, progress)
+    scope = base_scope(source, block, base, progress)
     try:
         steps, after = maker.steps(block, scope, _copy_sources(source, block))
     except BaseUnknownError:
@@ -258,37 +266,6 @@ def block_steps(
         return None
     progress.scopes[block.index] = after
     return steps
-
-
-def _scope(source: Source, block: Block, base: Base, progress: Progress) -> Scope:
-    """Return the variables that the base hands over; incomplete while its environment is unknown."""
-    if isinstance(base, ScratchBase):
-        progress.roots[block.index] = SCRATCH
-        return Scope.of_image((), "/")
-    found = base_block(source.parsed, block, source.base(block))
-    if found is not None:
-        triggers = [one.args[0] for one in found.instructions if one.keyword == "ONBUILD"]
-        _note_triggers(source, block, triggers, progress)
-        progress.roots[block.index] = progress.roots[found.index]
-        return progress.scopes[found.index]
-    progress.roots[block.index] = source.base(block)
-    question = BaseImageInfo(reference=source.base(block), platform=source.platform)
-    answer = progress.facts.answers.get(question)
-    if question in progress.facts.answers and answer is None:
-        # Nobody can tell. Steps are then planned as on an empty environment; the digest does not depend on it.
-        return Scope.of_image(())
-    if not isinstance(answer, BaseImage):
-        return Scope.of_image(None)
-    _note_triggers(source, block, _texts(answer.config.get("OnBuild")), progress)
-    workdir = answer.config.get("WorkingDir")
-    return Scope.of_image(_texts(answer.config.get("Env")), str(workdir or "/"))
-
-
-def _note_triggers(source: Source, block: Block, triggers: list[str], progress: Progress) -> None:
-    """Note that the base has ONBUILD instructions that this FROM would run: they are in the digest, but not built."""
-    if triggers:
-        text = f"FROM {source.base(block)} would run its ONBUILD {triggers[0]!r}; write those instructions here"
-        progress.refusals[block.index] = f"{source.parsed.file}:{block.line}: {text}"
 
 
 def _copy_sources(source: Source, block: Block) -> dict[str, CopySource]:
@@ -303,7 +280,3 @@ def _copy_sources(source: Source, block: Block) -> dict[str, CopySource]:
             else:
                 sources[name] = CopySource(image=source.name(found))
     return sources
-
-
-def _texts(value: object) -> list[str]:
-    return [str(one) for one in value] if isinstance(value, list | tuple) else []

@@ -32,13 +32,22 @@ class Arguments:
     werf_outer: Mapping[str, str]
 
 
-def arguments(parsed: Dockerfile, given: Mapping[str, str], platform: str) -> Arguments:
+def arguments(
+    parsed: Dockerfile, given: Mapping[str, str], platform: str, target: str = ""
+) -> Arguments:
     """Resolve what stands before the first FROM.
+
+    Args:
+        parsed: The Dockerfile.
+        given: From werf.yaml.
+        platform: What is built.
+        target: Name of the target block as it was asked for, "" for the last block.
 
     Raises:
         UserError: InvalidDockerfile with the line of an ARG whose default cannot be expanded.
     """
-    predefined = platform_arguments(platform)
+    stage = target or parsed.blocks[-1].name or "default"
+    predefined = {**platform_arguments(platform), "TARGETSTAGE": stage}
     outer = {name: given.get(name, value) for name, value in predefined.items()}
     werf: dict[str, str] = {}
     for instruction in parsed.args:
@@ -58,7 +67,7 @@ def uses_arguments(parsed: Dockerfile, names: Set[str], platform: str) -> bool:
     inner = (one for block in parsed.blocks for one in block.instructions if one.keyword == "ARG")
     seen = {name for one in (*parsed.args, *inner) for name, _ in declared(one)}
     return any("$" in name for name in seen) or bool(
-        names & (seen | set(platform_arguments(platform)))
+        names & (seen | {*platform_arguments(platform), "TARGETSTAGE"})
     )
 
 

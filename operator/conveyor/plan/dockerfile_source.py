@@ -80,14 +80,12 @@ class Progress:
     Attributes:
         scopes: Variables after each block that was looked at, by index.
         roots: The outside image at the bottom of each block's chain of FROMs, by index.
-        refusals: Why a block cannot be built because of what it starts from, by index.
     """
 
     facts: Facts
     questions: set[Question] = field(default_factory=set)
     scopes: dict[int, Scope] = field(default_factory=dict)
     roots: dict[int, str] = field(default_factory=dict)
-    refusals: dict[int, str] = field(default_factory=dict)
 
     def answer(self, question: Question) -> Answer:
         """Return the answer, and note the question when there is none; None is an answer, too."""
@@ -142,7 +140,7 @@ def read_source(
     return Source(
         image=image,
         parsed=parsed,
-        args=arguments(parsed, known, platform),
+        args=arguments(parsed, known, platform, image.target),
         target=_target(parsed, image.target, where),
         platform=platform,
         context=context,

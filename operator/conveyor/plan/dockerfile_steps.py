@@ -9,6 +9,7 @@ blocks that start from this one, the text of RUN, CMD and ENTRYPOINT is left to 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from conveyor.api.errors import UserError
 from conveyor.config.dockerfile import Block, Dockerfile, Instruction
 from conveyor.config.dockerfile_check import check_context_source, unsupported_add_source
 from conveyor.config.dockerfile_heredocs import (
@@ -108,13 +109,24 @@ class StepMaker:
         made: list[BlockStep] = []
         cmd_seen = False
         for instruction in block.instructions:
-            step, scope = self._step(instruction, scope, sources)
+            step, scope = self._told(instruction, scope, sources)
             if instruction.keyword == "ENTRYPOINT":
                 step = replace(step, instruction=replace(instruction, resets_cmd=not cmd_seen))
             cmd_seen |= instruction.keyword == "CMD"
             made.append(step)
             self._count(step)
         return tuple(made), scope
+
+    def _told(
+        self, instruction: Instruction, scope: Scope, sources: Mapping[str, CopySource]
+    ) -> tuple[BlockStep, Scope]:
+        """Return the step; what is wrong with one that the base brought is told as such."""
+        try:
+            return self._step(instruction, scope, sources)
+        except UserError as problem:
+            if instruction.trigger_of:
+                raise trigger_error(self._parsed, instruction, problem) from None
+            raise
 
     def _step(
         self, instruction: Instruction, scope: Scope, sources: Mapping[str, CopySource]
@@ -292,6 +304,14 @@ class StepMaker:
         if self._total > MAX_TOTAL:
             text = "all instructions together hold too many or too long variables"
             raise self._parsed.error(step.instruction.line, text)
+
+
+def trigger_error(parsed: Dockerfile, one: Instruction, problem: UserError) -> UserError:
+    """Return the error about an ONBUILD of a base: it says whose it is, for the line is that of the FROM."""
+    shown = one.original if len(one.original) <= 120 else one.original[:117] + "…"
+    text = problem.message.removeprefix(f"{parsed.file}:{one.line}: ")
+    what = f"FROM {one.trigger_of} runs its ONBUILD {shown!r}: {text}"
+    return parsed.error(one.line, what, reason=problem.reason)
 
 
 def _script(instruction: Instruction) -> Instruction:

@@ -7,6 +7,7 @@ file of them.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from conveyor.api.dockerfile_mode import DockerfileMode
 from conveyor.plan.answers import Answer, StageDigest
 from conveyor.plan.questions import Question
 
@@ -22,12 +23,14 @@ class Facts:
         stages: Every stage tag of the repository by digest, timestamps ascending, rejected ones left out.
         answers: Answers so far. A missing key is an open question, a None value is an answer.
         staged_version: "v1" or "v2" of staged Dockerfiles (werf: WERF_STAGED_DOCKERFILE_VERSION).
+        dockerfile_mode: Which FROM blocks are built, and whether one after the other.
         virtual_merge: The commit stands for a merge that is only proposed (werf: --virtual-merge).
     """
 
     commit: str = ""
     repo: str = ""
     staged_version: str = "v1"
+    dockerfile_mode: DockerfileMode = DockerfileMode.BUILDKIT
     virtual_merge: bool = False
     stages: Mapping[StageDigest, tuple[int, ...]] = field(default_factory=dict)
     answers: Mapping[Question, Answer] = field(default_factory=dict)

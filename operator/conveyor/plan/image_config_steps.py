@@ -33,8 +33,8 @@ def apply_instruction(config: Config, step: BlockStep) -> Config:
     """Return the config after the instruction.
 
     Raises:
-        UserError: NotSupported: a FROM step on an image whose ONBUILD instructions would have to
-            run.
+        UserError: NotSupported: a FROM step on an image whose ONBUILD instructions nobody has
+            planned.
     """
     instruction = step.instruction
     if instruction.keyword == "MAINTAINER":
@@ -46,11 +46,10 @@ def apply_instruction(config: Config, step: BlockStep) -> Config:
 
 
 def _from(part: Part, instruction: Instruction) -> Part:
-    triggers = texts(part.get("OnBuild"))
-    if triggers:
-        base = instruction.args[0]
-        text = f"line {instruction.line}: FROM {base} would run its ONBUILD {triggers[0]!r}"
-        raise UserError(NOT_SUPPORTED, f"{text}; write those instructions in the Dockerfile")
+    known = instruction.args[1:]
+    if part.pop("OnBuild", None) and not known:
+        text = f"line {instruction.line}: FROM {instruction.args[0]} has got ONBUILD instructions since the build was planned"
+        raise UserError(NOT_SUPPORTED, f"{text}; ask for another try")
     env = texts(part.get("Env"))
     if not any(entry.startswith("PATH=") for entry in env):
         part["Env"] = [*env, f"PATH={DEFAULT_PATH}"]

@@ -36,7 +36,7 @@ from conveyor.plan.questions import BaseImageInfo, ContextListing, ImageReferenc
 
 _VERSION: Final = "conveyor/inner/1"
 # Where an instruction stands and how it is spelled changes nothing about what it does.
-_NOT_EXECUTED: Final = ("original", "line")
+_NOT_EXECUTED: Final = ("original", "line", "trigger_of")
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +224,7 @@ def _listing(sources: tuple[str, ...], block: DockerfileBlock) -> ContextListing
 def _executed(step: BlockStep) -> str:
     """Return everything that a step does as one text; what its `source` and `files` are, the caller knows better."""
     fields = asdict(step)
-    del fields["source"]
+    del fields["source"], fields["told"]
     for mount in fields["mounts"]:
         del mount["files"]
     for name in _NOT_EXECUTED:

@@ -162,6 +162,7 @@ class BlockStep:
         source: Of COPY and ADD.
         mounts: Of RUN, in order.
         refused: Why this version cannot carry it out, "" when it can.
+        told: What the log of the stage says before it, "" for nothing.
     """
 
     instruction: Instruction
@@ -169,6 +170,7 @@ class BlockStep:
     source: CopySource | None = None
     mounts: tuple[PlannedMount, ...] = ()
     refused: str = ""
+    told: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,6 +200,7 @@ class StageWork:
         keep_entrypoint_with_cmd: A CMD in `instructions` leaves the ENTRYPOINT of the base (as werf does).
         image_spec: Image config changes of `imageSpec:`, labels without templates.
         refused: Why this version can plan but not build the stage, with file and line; "" when it can.
+        notes: What is written in vain or surprises, with file and line.
         mounts: Mounts of the image and of the images it is built from; their content is never part of a layer.
         emptied: Mount points that the stage leaves as empty directories (only `from` has any); nothing is mounted then.
     """
@@ -214,6 +217,7 @@ class StageWork:
     block: DockerfileBlock | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     refused: str = ""
+    notes: tuple[str, ...] = ()
     mounts: tuple[Mount, ...] = ()
     emptied: tuple[str, ...] = ()
 
@@ -257,6 +261,7 @@ class PlannedImage:
         block_of: Name of the config image when this is a FROM block of its Dockerfile (named
             `IMAGE/stage/NAME` or `IMAGE/stageN`), else "".
         depends_on: Planned images that must be complete first (base, imports, dependencies, COPY --from).
+        in_order: Nothing of it starts before every image of `depends_on` is stored, not only what it is built from.
         entrypoint: ENTRYPOINT that stored stages must have, which no digest tells (`conveyor.plan.selection`).
     """
 
@@ -266,6 +271,7 @@ class PlannedImage:
     block_of: str = ""
     platform: str = "linux/amd64"
     depends_on: tuple[str, ...] = ()
+    in_order: bool = False
     entrypoint: tuple[str, ...] | None = None
 
     @property

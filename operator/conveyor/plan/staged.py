@@ -9,6 +9,7 @@ Dockerfiles that are built as a whole, by Docker's rules: variables are replaced
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from conveyor.api.dockerfile_mode import DockerfileMode
 from conveyor.api.errors import UserError
 from conveyor.config.dockerfile import Block
 from conveyor.config.dockerfile_blocks import base_block, source_block, sources_of
@@ -19,6 +20,9 @@ from conveyor.plan.chain import Chain
 from conveyor.plan.dockerfile import block_steps, from_step
 from conveyor.plan.dockerfile_source import Progress, Source, check_reference, read_source
 from conveyor.plan.dockerfile_steps import Scope, StepMaker
+from conveyor.plan.dockerfile_told import with_told
+from conveyor.plan.dockerfile_triggers import triggers_of, with_triggers
+from conveyor.plan.in_order import one_by_one
 from conveyor.plan.inquiry import Unknowable, Waiting
 from conveyor.plan.model import (
     Base,
@@ -91,7 +95,24 @@ class _Blocks:
         self._ask_bases(needed)
         for block in needed:
             self.planned[block.index] = self._plan(block)
-        return list(self.planned.values())
+        if not self.in_order:
+            return list(self.planned.values())
+        if not self.planned[self.source.target.index].ready:
+            self._plan_others()
+        return list(one_by_one(self.planned[index] for index in sorted(self.planned)))
+
+    @property
+    def in_order(self) -> bool:
+        """Whether every block up to the target is built, one after the other."""
+        return self.around.facts.dockerfile_mode is DockerfileMode.LEGACY
+
+    def _plan_others(self) -> None:
+        """Plan the blocks before the target that it does not need."""
+        before = self.source.parsed.blocks[: self.source.target.index]
+        others = [block for block in before if block.index not in self.planned]
+        self._ask_bases(others)
+        for block in others:
+            self.planned[block.index] = self._plan(block)
 
     def _needed(self) -> list[Block]:
         found, waiting = {self.source.target.index}, [self.source.target]
@@ -173,7 +194,10 @@ class _Blocks:
             self.around.inquiry.note(*self.progress.questions)
             raise Waiting
         source = self.source
-        steps = (from_step(source, block), *(s for s in made if s.instruction.keyword != "ARG"))
+        steps = (from_step(source, block), *made)
+        if self.in_order and not refused:
+            steps = with_told(source, block, steps)
+        steps = tuple(one for one in steps if one.instruction.keyword != "ARG")
         whole = DockerfileBlock(
             steps=steps,
             context=source.context,
@@ -181,7 +205,16 @@ class _Blocks:
             dockerignore=source.packed_ignore,
             commit=source.commit,
         )
-        return whole, refused or self.progress.refusals.get(block.index, "")
+        return whole, refused or self._triggered(block)
+
+    def _triggered(self, block: Block) -> str:
+        """Why ONBUILD of the base keeps the block from being built: no digest of a stage knows of it."""
+        triggers = triggers_of(with_triggers(self.source, block, self.progress))
+        if not triggers:
+            return ""
+        what = f"FROM {self.source.base(block)} would run its ONBUILD {triggers[0].original!r}"
+        place = f"{self.source.parsed.file}:{block.line}"
+        return f"{place}: {what}, which a staged Dockerfile does not; write those instructions here"
 
     def _base_env(self, block: Block, base: Base) -> dict[str, str]:
         found = self._base_block(block)

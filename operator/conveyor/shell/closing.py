@@ -6,6 +6,7 @@ In: the last step of a look whose build is over. Out: exported images, Events, n
 from conveyor.api.names import Reason
 from conveyor.config.no_effect import without_effect
 from conveyor.jobs.decision import StopJob
+from conveyor.plan.buildable import notes_of
 from conveyor.shell.dispatch import Dispatcher
 from conveyor.shell.look import Look, Step
 from conveyor.shell.telemetry import STAGES
@@ -27,7 +28,8 @@ async def export_images(dispatcher: Dispatcher, look: Look, step: Step) -> None:
 async def tell_no_effect(dispatcher: Dispatcher, look: Look, step: Step) -> None:
     """Once a run: an Event that was written is not written again, and a plan in progress need not be told."""
     if all(image.ready for image in step.plan.images):
-        for text in without_effect(look.config, {image.name for image in step.plan.images}):
+        said = without_effect(look.config, {image.name for image in step.plan.images})
+        for text in (*said, *notes_of(step.plan)):
             await dispatcher.warn(look.build, Reason.NO_EFFECT, text)
 
 

@@ -112,6 +112,7 @@ class Course:
             stages=await look.session.storage.stages(),
             repo=spec.repo,
             staged_version=staged_version(spec.env_map()),
+            dockerfile_mode=spec.dockerfile_mode,
             virtual_merge=spec.source is not None and spec.source.git.virtual_merge,
             answers=head_facts(run.remotes),
         )

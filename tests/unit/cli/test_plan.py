@@ -397,7 +397,7 @@ def test_a_platform_that_is_none(repo, conveyor, name):
     assert (result.code, "is not OS/ARCH such as linux/arm64" in result.err) == (2, True)
 
 
-def test_onbuild_of_a_block_is_planned_with_a_warning(repo, conveyor):
+def test_onbuild_of_a_block_is_planned(repo, conveyor):
     text = "FROM a:1 AS x\nONBUILD COPY f /f\nFROM x\nRUN z\n"
     repo.commit(
         {"werf.yaml": META + "image: a\ndockerfile: Dockerfile\n", "Dockerfile": text, "f": "1"}
@@ -408,4 +408,33 @@ def test_onbuild_of_a_block_is_planned_with_a_warning(repo, conveyor):
     depends = sha256_args("x", "RUN z", "a:1", "COPY f /f", "COPY f /f", files)
     (stage,) = result.json["images"][0]["stages"]
     assert stage["digest"] == sha3_args("1.2", "dockerfile", depends)
-    assert "Dockerfile:3: FROM x would run its ONBUILD 'COPY f /f'" in result.err
+    assert result.err == ""
+
+
+def test_dockerfile_mode_legacy_plans_every_block_up_to_the_target(repo, conveyor):
+    text = "FROM a:1 AS base\nRUN x\nFROM base AS one\nRUN y\nFROM base AS two\nRUN z\nFROM base\nRUN w\n"
+    werf = META + "image: a\ndockerfile: Dockerfile\ntarget: two\n"
+    repo.commit({"werf.yaml": werf, "Dockerfile": text})
+    found = {}
+    for mode in ("buildkit", "legacy"):
+        (planned,) = conveyor("plan", "--json", "--dockerfile-mode", mode).json["images"]
+        found[mode] = [block["name"] for block in planned["blocks"]], planned["stages"]
+    assert found["buildkit"][0] == ["a/stage/base"]
+    assert found["legacy"][0] == ["a/stage/base", "a/stage/one"]
+    assert found["buildkit"][1] == found["legacy"][1]
+    assert conveyor("plan", "--dockerfile-mode", "docker").code == 2
+
+
+def test_what_a_dockerfile_says_in_vain_is_a_warning(repo, conveyor):
+    text = "# syntax=docker/dockerfile:1\n# check=skip=all\nFROM a:1\nARG BUILDKIT_B\nRUN z\n"
+    args = "args: {BUILDKIT_INLINE_CACHE: '1', BUILDKIT_B: '2', OTHER: '3'}\n"
+    repo.commit(
+        {"werf.yaml": META + "image: a\ndockerfile: Dockerfile\n" + args, "Dockerfile": text}
+    )
+    assert conveyor("plan").err.splitlines() == [
+        "Warning: Dockerfile:1: `# syntax=docker/dockerfile:1` has no effect: "
+        "Conveyor reads Dockerfiles itself, no frontend image is fetched",
+        "Warning: Dockerfile:2: `# check=skip=all` has no effect: nothing is linted",
+        'Warning: werf.yaml:4: image "a": the build arg BUILDKIT_INLINE_CACHE has no effect: '
+        "it is a setting of BuildKit",
+    ]

@@ -173,3 +173,24 @@ def test_any_text_is_parsed_or_refused_with_a_place(lines: list[str]) -> None:
         assert place.startswith("D:")
     else:
         assert parsed.blocks
+
+
+def test_directives_without_effect_are_noted_and_change_nothing_else() -> None:
+    text = "# check=skip=all\n# Syntax = docker/dockerfile:1\n# escape=`\nFROM a\nRUN b `\n  c\n"
+    parsed = parse_dockerfile(text, file="D")
+    assert parsed.escape == "`"
+    assert [(one.line, one.args) for one in parsed.blocks[0].instructions] == [(5, ("b   c",))]
+    assert [line for line, _ in parsed.notes] == [1, 2]
+    assert parsed.notes[0][1] == "`# check=skip=all` has no effect: nothing is linted"
+
+
+@pytest.mark.parametrize("text", ["# other=1\n# escape=`\n", "\n# escape=`\n", "#!x\n# syntax=1\n"])
+def test_directives_end_at_the_first_line_that_is_none(text: str) -> None:
+    parsed = parse_dockerfile(f"{text}FROM a\n", file="D")
+    assert (parsed.escape, parsed.notes) == ("\\", ())
+
+
+@pytest.mark.parametrize("name", ["check", "syntax", "escape"])
+def test_a_directive_is_given_once(name: str) -> None:
+    with pytest.raises(UserError, match=rf"^D:\d: only one {name} parser directive can be used"):
+        parse_dockerfile(f"# {name}=`\n# {name}=`\nFROM a\n", file="D")

@@ -2,6 +2,7 @@
 
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, union-attr, arg-type, var-annotated"
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -80,6 +81,21 @@ def test_a_stage_on_another_image_waits_for_its_last_stage():
     assert started(decide(situation(whole))) == [["child/from"]]
     half = plan(image(FROM, to_build("app/install")), child)
     assert started(decide(situation(half))) == [["app/install"]]
+
+
+def test_an_image_in_order_waits_for_everything_before_it():
+    def blocks(first):
+        second = image(to_build("app/b/from", base=EXTERNAL), block_of="app", needs=["app/a"])
+        last = image(to_build("app/dockerfile", base=EXTERNAL), needs=["app/b"])
+        in_order = (replace(one, in_order=True) for one in (second, last))
+        return plan(image(first, block_of="app"), *in_order)
+
+    waiting = decide(situation(blocks(to_build("app/a/from", base=EXTERNAL))))
+    assert started(waiting) == [["app/a/from"]]
+    assert states(waiting)["app/dockerfile"] == "Pending"
+    assert started(decide(situation(blocks(cached("app/a/from", base=EXTERNAL))))) == [
+        ["app/b/from"]
+    ]
 
 
 def test_slots_go_to_the_first_sets_and_are_respected():

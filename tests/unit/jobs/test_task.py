@@ -281,7 +281,7 @@ def test_run_has_the_environment_user_and_directory_of_its_place():
         "user": "app",
         "workdir": "/srv",
     }
-    assert folder == {"op": "mkdir", "path": "/srv/web", "mode": 0o755}
+    assert folder == {"op": "mkdir", "path": "/srv/web", "mode": 0o755, "user": "www"}
     assert second["argv"] == ["/bin/bash", "-ec", "make install"]
     assert (second["user"], second["workdir"]) == ("www", "/srv/web")
     assert second["env"] == {"PATH": "/bin", "LANG": "de"}

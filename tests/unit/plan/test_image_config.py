@@ -221,7 +221,7 @@ def test_maintainer_is_the_author() -> None:
     assert apply_instruction(EMPTY, step)["author"] == "A <a@x>"
 
 
-def test_from_completes_the_path_and_refuses_triggers() -> None:
+def test_from_completes_the_path_and_takes_triggers_away() -> None:
     step = BlockStep(instruction=Instruction(keyword="FROM", args=("x",), line=7))
     assert inner(apply_instruction(EMPTY, step)) == {"Env": [f"PATH={DEFAULT_PATH}"]}
     with_path = of(Env=["PATH=/bin"])
@@ -229,7 +229,10 @@ def test_from_completes_the_path_and_refuses_triggers() -> None:
     with pytest.raises(UserError) as caught:
         apply_instruction(BASE, step)
     assert caught.value.reason == "NotSupported"
-    assert caught.value.message.startswith("line 7: FROM x would run its ONBUILD 'RUN x'")
+    assert caught.value.message.startswith("line 7: FROM x has got ONBUILD instructions since")
+    planned = BlockStep(instruction=Instruction(keyword="FROM", args=("x", "RUN x"), line=7))
+    assert "OnBuild" not in inner(apply_instruction(BASE, planned))
+    assert inner(BASE)["OnBuild"] == ["RUN x"]
 
 
 # --- commands -------------------------------------------------------------------------------------
