@@ -6,12 +6,14 @@ as a backtracking match would. `*` and `?` do not match a line feed, as in Build
 shell/lex.go convertShellPatternToRegex).
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 MAX_VALUE = 4096
 MAX_TOKENS = 512
 _STAR, _ANY = "*", "?"
+_REFERENCE = re.compile(r"\$\$|\$(\w+)|\$\{(\w+)\}")
 Token = tuple[bool, str]  # is it a wildcard, and its character
 
 
@@ -62,7 +64,10 @@ class Glob:
         return backwards.cut_prefix(value[::-1], longest=longest)[::-1]
 
     def replace(self, value: str, replacement: str, *, every: bool) -> str:
-        """Return the value with the first or every match (leftmost, longest) replaced."""
+        """Return the value with the first or every match (leftmost, longest) replaced.
+
+        With `every` a `$name` that is still in the replacement is empty, `$0` the match and `$$` a dollar, as BuildKit has it.
+        """
         _check(value)
         result: list[str] = []
         done = 0  # how much of the value is in the result
@@ -73,7 +78,7 @@ class Glob:
             end = self._ends(value, start)[-1]
             if end == start == last:
                 continue
-            result += [value[done:start], replacement]
+            result += [value[done:start], _filled(replacement, value[start:end], every=every)]
             done = last = end
             if not every:
                 break
@@ -113,6 +118,16 @@ class Glob:
     def _close(self, states: int) -> int:
         """Let every star match nothing too (stars never stand together)."""
         return states | ((states & self.stars) << 1)
+
+
+def _filled(replacement: str, match: str, *, every: bool) -> str:
+    """Return the replacement as Go's regexp.ReplaceAllString fills it in."""
+    if not every or "$" not in replacement:
+        return replacement
+    return _REFERENCE.sub(
+        lambda found: "$" if found[0] == "$$" else match if (found[1] or found[2]) == "0" else "",
+        replacement,
+    )
 
 
 def _glob(tokens: tuple[Token, ...]) -> Glob:

@@ -16,8 +16,10 @@ from conveyor.config.dockerfile_words import (
     expand_words,
 )
 
-DATA = json.loads((Path(__file__).parents[2] / "data" / "dockerfile" / "words.json").read_text())
+FOLDER = Path(__file__).parents[2] / "data" / "dockerfile"
+DATA = json.loads((FOLDER / "words.json").read_text())
 ENV = DATA["env"]
+OWN = json.loads((FOLDER / "words-buildkit.json").read_text())
 
 
 @pytest.mark.parametrize("case", DATA["cases"], ids=lambda case: case["word"])
@@ -27,6 +29,31 @@ def test_expands_as_buildkit(case: dict[str, str]) -> None:
             expand_word(case["word"], ENV, escape=case["escape"])
     else:
         assert expand_word(case["word"], ENV, escape=case["escape"]) == case["result"]
+
+
+@pytest.mark.parametrize("case", OWN["cases"], ids=lambda case: case["word"] + case["escape"])
+def test_expands_what_buildkit_tests_itself(case: dict[str, str]) -> None:
+    """The words of its own tests (envVarTest, wordsTest, lex_test.go), expanded by it with both escape characters."""
+    if case["result"] is None:
+        with pytest.raises(ExpansionError):
+            expand_word(case["word"], OWN["env"], escape=case["escape"])
+    else:
+        assert expand_word(case["word"], OWN["env"], escape=case["escape"]) == case["result"]
+
+
+@pytest.mark.parametrize(
+    ("word", "text"),
+    [
+        (r"${V//./\$X}", "1\\2\\3"),
+        (r"${V//./\$0x}", "1\\2\\3"),
+        (r"${V//./'$0'}", "1.2.3"),
+        (r"${V//./'${0}x$$'}", "1.x$2.x$3"),
+        (r"${V//./\$-}", r"1\$-2\$-3"),
+        (r"${V/./\$X}", r"1\$X2.3"),
+    ],
+)
+def test_dollars_that_are_left_in_a_replacement(word: str, text: str) -> None:
+    assert expand_word(word, {"V": "1.2.3", "X": "x"}) == text
 
 
 @pytest.mark.parametrize(
