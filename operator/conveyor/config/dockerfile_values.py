@@ -131,8 +131,8 @@ def parse_health(words: Sequence[str], flags: Mapping[str, str], *, json: bool) 
     """Return the health check of HEALTHCHECK's words (`NONE`, or `CMD` and the command)."""
     kind, command = words[0].upper(), tuple(words[1:])
     if kind == "NONE":
-        if command or flags:
-            raise ValueError("HEALTHCHECK NONE takes no arguments and no flags")
+        if command:
+            raise ValueError("HEALTHCHECK NONE takes no arguments")
         return Health(test=("NONE",))
     if kind != "CMD":
         raise ValueError(f"HEALTHCHECK {words[0]}: write HEALTHCHECK CMD … or HEALTHCHECK NONE")

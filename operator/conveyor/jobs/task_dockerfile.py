@@ -14,6 +14,7 @@ from conveyor.jobs.step_lines import told_layers
 from conveyor.jobs.task_inputs import Json, StageRun
 from conveyor.plan.digest import OWN_REPOSITORY
 from conveyor.plan.image_config import Config, apply_instruction, run_command
+from conveyor.plan.image_config_parts import absolute, inner, text
 from conveyor.plan.model import BlockStep, DockerfileBlock
 
 
@@ -50,15 +51,14 @@ def _block_step(
                 "op": "mkdir",
                 "path": _workdir(config),
                 "mode": 0o755,
-                "user": run_command(config, step).user,
+                "user": text(inner(config).get("User")),
             }
         case _:
             return None
 
 
 def _workdir(config: Mapping[str, object]) -> str:
-    inner = config.get("config")
-    return str(inner.get("WorkingDir") or "/") if isinstance(inner, Mapping) else "/"
+    return absolute(inner(config), ".")
 
 
 def _scripts(step: BlockStep) -> Json:

@@ -47,7 +47,8 @@ def arguments(
         UserError: InvalidDockerfile with the line of an ARG whose default cannot be expanded.
     """
     stage = target or parsed.blocks[-1].name or "default"
-    predefined = {**platform_arguments(platform), "TARGETSTAGE": stage}
+    versions = {"BUILDOSVERSION": "", "TARGETOSVERSION": ""}
+    predefined = {**platform_arguments(platform), **versions, "TARGETSTAGE": stage}
     outer = {name: given.get(name, value) for name, value in predefined.items()}
     werf: dict[str, str] = {}
     for instruction in parsed.args:

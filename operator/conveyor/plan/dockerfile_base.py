@@ -8,12 +8,10 @@ from conveyor.config.dockerfile import Block
 from conveyor.config.dockerfile_blocks import base_block
 from conveyor.plan.answers import BaseImage
 from conveyor.plan.dockerfile_source import Progress, Source, check_reference
-from conveyor.plan.dockerfile_steps import Scope
+from conveyor.plan.dockerfile_steps import SCRATCH, Scope
 from conveyor.plan.facts import Facts
 from conveyor.plan.model import Base, ExternalBase, ImageBase, ScratchBase
 from conveyor.plan.questions import BaseImageInfo
-
-SCRATCH = "scratch"
 
 
 def base_of(source: Source, block: Block, facts: Facts) -> Base:

@@ -227,6 +227,12 @@ class BlockDigests:
             return instruction.original
 
     def _word(self, line: int, word: str, variables: _Variables) -> str:
+        if self._parsed.escape != _ESCAPE:
+            try:
+                return expand_word(word, variables.merged, escape=_ESCAPE)
+            except ExpansionError:
+                # werf fails, Docker builds it: no digest of werf has to be met.
+                return expanded(self._parsed, line, word, variables.merged)
         return expanded(self._parsed, line, word, variables.merged, escape=_ESCAPE)
 
 

@@ -46,6 +46,7 @@ from conveyor.plan.dockerfile_step_mounts import (
 from conveyor.plan.model import BlockStep, CopySource
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+SCRATCH = "scratch"
 MAX_TOTAL = 32 * 1024 * 1024
 TEXT_COST = 64
 SCRIPTS = "/dev/pipes"

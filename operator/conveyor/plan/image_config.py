@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from conveyor.plan.image_config_docker import apply_docker_directive
 from conveyor.plan.image_config_parts import (
     Config,
+    absolute,
     entrypoint,
     inner,
     mappings,
@@ -144,7 +145,7 @@ def run_command(config: Config, step: BlockStep) -> RunCommand:
         argv=exec_argv(step, config),
         env={**environment(config), **step.env},
         user=text(part.get("User")),
-        workdir=text(part.get("WorkingDir")) or "/",
+        workdir=absolute(part, "."),
     )
 
 

@@ -11,7 +11,7 @@ from conveyor.api.errors import UserError
 from conveyor.config.dockerfile import Instruction
 from conveyor.config.dockerfile_model import NOT_SUPPORTED
 from conveyor.config.dockerfile_values import parse_health, parse_port
-from conveyor.plan.dockerfile_steps import DEFAULT_PATH
+from conveyor.plan.dockerfile_steps import DEFAULT_PATH, SCRATCH
 from conveyor.plan.image_config_parts import (
     Config,
     absolute,
@@ -19,6 +19,7 @@ from conveyor.plan.image_config_parts import (
     inner,
     shell,
     table,
+    text,
     texts,
     with_env,
     with_inner,
@@ -48,8 +49,12 @@ def apply_instruction(config: Config, step: BlockStep) -> Config:
 def _from(part: Part, instruction: Instruction) -> Part:
     known = instruction.args[1:]
     if part.pop("OnBuild", None) and not known:
-        text = f"line {instruction.line}: FROM {instruction.args[0]} has got ONBUILD instructions since the build was planned"
-        raise UserError(NOT_SUPPORTED, f"{text}; ask for another try")
+        problem = (
+            f"FROM {instruction.args[0]} has got ONBUILD instructions since the build was planned"
+        )
+        raise UserError(NOT_SUPPORTED, f"line {instruction.line}: {problem}; ask for another try")
+    if instruction.args[0] == SCRATCH:
+        part = {"WorkingDir": "/", **part}
     env = texts(part.get("Env"))
     if not any(entry.startswith("PATH=") for entry in env):
         part["Env"] = [*env, f"PATH={DEFAULT_PATH}"]
@@ -81,7 +86,9 @@ def _command(part: Part, instruction: Instruction) -> list[str] | None:
 
 
 def _workdir(part: Part, instruction: Instruction) -> Part:
-    return {**part, "WorkingDir": absolute(part, instruction.args[0])}
+    path = instruction.args[0] or text(part.get("WorkingDir"))
+    # BuildKit keeps an absolute path as it is written, `/app/` too.
+    return {**part, "WorkingDir": path if path.startswith("/") else absolute(part, path)}
 
 
 def _user(part: Part, instruction: Instruction) -> Part:

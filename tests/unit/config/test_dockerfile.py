@@ -159,7 +159,8 @@ def test_health_checks() -> None:
     assert parse_health(("cmd", "a b"), {}, json=False).test == ("CMD-SHELL", "a b")
     assert parse_health(("none",), {}, json=False).test == ("NONE",)
     with pytest.raises(ValueError, match="takes no arguments"):
-        parse_health(("NONE",), {"retries": "1"}, json=False)
+        parse_health(("NONE", "x"), {}, json=False)
+    assert parse_health(("NONE",), {"retries": "1"}, json=False).test == ("NONE",)
     with pytest.raises(ValueError, match="shorter than 1ms"):
         parse_health(("CMD", "x"), {"timeout": "1us"}, json=False)
 

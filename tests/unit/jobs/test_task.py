@@ -519,3 +519,11 @@ def test_what_is_accepted_fits_into_a_variable_of_linux():
         except UserError:
             continue
         assert len(f"CONVEYOR_TASK={text}".encode()) < 128 * 1024
+
+
+def test_a_working_directory_is_used_clean_however_it_is_written():
+    stage, _ = written(
+        block(step("WORKDIR", "/app/./"), step("RUN", "make"), step("COPY", "a", "b"))
+    )
+    paths = [one["steps"][0] for one in stage["runs"][0]["layers"]]
+    assert [one.get("path") or one["workdir"] for one in paths] == ["/app", "/app", "/app"]

@@ -190,7 +190,7 @@ SH = ["/bin/sh", "-c"]
         ({"Entrypoint": ["e"]}, ['CMD ["c"]'], {"Entrypoint": ["e"], "Cmd": ["c"]}),
         ({}, ["WORKDIR a"], {"WorkingDir": "/a"}),
         ({"WorkingDir": "/w"}, ["WORKDIR a/../b", "WORKDIR c/"], {"WorkingDir": "/w/b/c"}),
-        ({"WorkingDir": "/w"}, ["WORKDIR //x"], {"WorkingDir": "/x"}),
+        ({"WorkingDir": "/w"}, ["WORKDIR //x/"], {"WorkingDir": "//x/"}),
         ({"WorkingDir": "/w"}, ["WORKDIR $NONE/"], {"WorkingDir": "/"}),
         ({"User": "a"}, ["USER b:c"], {"User": "b:c"}),
         (
