@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import assert_never
 
-from conveyor.adapters.git_context import ContextTree, added_paths
+from conveyor.adapters.git_context import ContextTree, added_paths, unseen_by_werf, with_files
 from conveyor.adapters.git_listing import listing_checksum
 from conveyor.adapters.git_repo import GitRepo
 from conveyor.config.dockerignore import Dockerignore
@@ -149,11 +149,14 @@ async def _about_context(
     if isinstance(question, ContextHash):
         return await _context_hash(repo, question)
     tree = await repo.tree(question.commit)
-    files = ContextFiles(Dockerignore.parse(question.dockerignore))
+    ignore = Dockerignore.parse(question.dockerignore)
     sources = PathMatcher(question.context, include=question.sources)
-    matcher = AllOf((sources, Below(question.context, files)))
+    matcher = AllOf((sources, Below(question.context, ContextFiles(ignore))))
     tree.refuse_submodules(matcher, "name it in .dockerignore")
-    return tree.checksum(matcher, question.context)
+    checksum = tree.checksum(matcher, question.context)
+    if not ignore.keeps_more_than_werf:
+        return checksum
+    return with_files(tree, checksum, unseen_by_werf(tree, question.context, ignore, sources))
 
 
 async def _context_hash(repo: GitRepo, question: ContextHash) -> str:

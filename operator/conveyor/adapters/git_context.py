@@ -17,6 +17,7 @@ from conveyor.api.names import Reason
 from conveyor.config.dockerfile_patterns import has_wildcard, name_regex
 from conveyor.config.dockerignore import Dockerignore
 from conveyor.plan.digest import sha256_args
+from conveyor.plan.paths import Matcher
 
 ROOT = "."
 
@@ -115,6 +116,30 @@ def added_paths(tree: GitTree, project_dir: str, files: tuple[str, ...]) -> tupl
         below = tree.files(posixpath.join(project_dir, file))
         found += sorted((path[start:] for path in below), key=lambda path: path.split("/"))
     return tuple(dict.fromkeys(found))
+
+
+def unseen_by_werf(
+    tree: GitTree, context: str, ignore: Dockerignore, sources: Matcher
+) -> Iterator[str]:
+    """Yield files that are in the context as it is packed, and that werf's reading of .dockerignore leaves out."""
+    start = len(context) + 1 if context else 0
+    for path in tree.files(context):
+        relative = path[start:]
+        if (
+            sources.matches(path)
+            and ignore.ignores_as_werf(relative)
+            and not ignore.ignores(relative)
+        ):
+            yield path
+
+
+def with_files(tree: GitTree, checksum: str, files: Iterator[str]) -> str:
+    """Return a checksum that also tells when one of these files changes; the given one when there are none."""
+    entries = ((path, tree.entry(path)) for path in files)
+    lines = [f"{entry.mode} {entry.oid} {path}" for path, entry in entries if entry]
+    if not lines:
+        return checksum
+    return hashlib.sha256(_bytes("\n".join([checksum, *lines]))).hexdigest()
 
 
 def hash1(files: Iterator[tuple[str, str]]) -> str:

@@ -61,6 +61,11 @@ class Dockerignore:
             raise UserError(Reason.INVALID_DOCKERFILE, f"{file}: more than {MAX_PATTERNS} patterns")
         return cls(tuple(patterns))
 
+    @property
+    def keeps_more_than_werf(self) -> bool:
+        """Whether there may be files that are not ignored, but are by werf: only exceptions with `**` are read differently so."""
+        return any(pattern.exception and "**" in pattern.text for pattern in self.patterns)
+
     def ignores(self, path: str, *, is_dir: bool = False) -> bool:
         """Whether the path is left out of the context.
 
