@@ -13,7 +13,14 @@ from itertools import takewhile
 
 from conveyor.jobs.model import ObservedJob, RunResult
 from conveyor.plan.answers import StageDesc
-from conveyor.plan.model import BuildPlan, ImageBase, PlannedImage, PlannedStage, StageState
+from conveyor.plan.model import (
+    BuildPlan,
+    ExternalBase,
+    ImageBase,
+    PlannedImage,
+    PlannedStage,
+    StageState,
+)
 
 
 def builds(plan: BuildPlan, image: PlannedImage, index: int, job: ObservedJob) -> bool:
@@ -72,7 +79,8 @@ def _holds(plan: BuildPlan, image: PlannedImage, first: int, runs: int, job: Obs
     if skipped and not _hides(image):
         return False
     below = None if first <= 0 and _hides(image) else _stored_parent(plan, image, first)
-    if below is not None and job.parent != below.manifest_digest:
+    wanted = below.manifest_digest if below else _pinned(image, first)
+    if wanted and job.parent != wanted:
         return False
     made = _layers(job.result.runs[:skipped])
     own = zip(image.stages[max(0, first) : first + runs], job.digests[skipped:], strict=False)
@@ -107,6 +115,14 @@ def _is(
     if job.parent_layers is None:
         return bool(made) and stored.layers[-len(made) :] == made
     return stored.layers[job.parent_layers :] == made
+
+
+def _pinned(image: PlannedImage, index: int) -> str:
+    """The manifest digest of the outside image that has to be built on, "" where any will do: with its ONBUILD a plan changes."""
+    base = image.stages[0].base
+    if index or _hides(image) or not isinstance(base, ExternalBase):
+        return ""
+    return base.digest
 
 
 def _stored_parent(plan: BuildPlan, image: PlannedImage, index: int) -> StageDesc | None:

@@ -34,7 +34,7 @@ from conveyor.api.names import Reason
 from conveyor.jobs.decide import decide
 from conveyor.jobs.decision import PublishStage, StartJob, StopJob
 from conveyor.jobs.model import JobPhase, StageResult
-from conveyor.plan.model import ImageBase, StageWork
+from conveyor.plan.model import ExternalBase, ImageBase, StageWork
 
 FROM = cached("app/from", "debian", base=EXTERNAL)
 ON_FROM = stored("app/from", "debian").manifest_digest
@@ -81,6 +81,15 @@ def test_a_stage_on_another_image_waits_for_its_last_stage():
     assert started(decide(situation(whole))) == [["child/from"]]
     half = plan(image(FROM, to_build("app/install")), child)
     assert started(decide(situation(half))) == [["app/install"]]
+
+
+@pytest.mark.parametrize(("parent", "used"), [("base 1", True), ("base 2", False)])
+def test_a_result_on_another_base_than_the_pinned_one_is_of_no_use(parent, used):
+    pinned = ExternalBase(reference="debian:12", digest=sha("base 1"))
+    planned = plan(image(to_build("app/dockerfile", base=pinned)))
+    done = job("app/dockerfile", parent=sha(parent), result=StageResult(runs=(ran("x"),)))
+    decision = decide(situation(planned, done))
+    assert any(isinstance(action, PublishStage) for action in decision.actions) is used
 
 
 def test_an_image_in_order_waits_for_everything_before_it():
