@@ -63,7 +63,9 @@ def plan_blocks(
         chain.inquiry.note(*found)
         raise Waiting
     added = {labels.WERF: config.meta.project, **values.labels}
-    work = StageWork(dependencies=values.dependencies, labels=added)
+    # The target's row is there whatever is stored; those of other blocks are not.
+    notes = tuple(note for block in found for note in block.notes)
+    work = StageWork(dependencies=values.dependencies, labels=added, notes=notes)
     rows = _needed(image, found, work, chain)
     return _with_inner(rows, chain, config.meta.project) if inner else _images(rows)
 
@@ -148,7 +150,8 @@ def _plan_block(
 ) -> PlannedImage:
     own = _empty(block, chain)
     depends = hashed("StageDependencies", block.digest_components)
-    work = replace(work, block=block.block, refused=block.refused, notes=block.notes)
+    notes = work.notes if target else ()
+    work = replace(work, block=block.block, refused=block.refused, notes=notes)
     own.add(STAGE, depends, work, git=False)
     if target and image.image_spec is not None:
         add_image_spec(own, image.image_spec, work.labels[labels.WERF])

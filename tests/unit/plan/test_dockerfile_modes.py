@@ -9,6 +9,7 @@ from conveyor.api.dockerfile_mode import DockerfileMode
 from conveyor.config.model import DockerfileImage, Meta, WerfConfig
 from conveyor.plan.answers import Answer, BaseImage
 from conveyor.plan.assume import answers_for, assume_built
+from conveyor.plan.buildable import notes_of
 from conveyor.plan.facts import Facts
 from conveyor.plan.model import BuildPlan, PlannedImage
 from conveyor.plan.planner import plan as plan_all
@@ -105,6 +106,13 @@ def test_with_a_stored_target_nothing_is_built_in_either_mode() -> None:
     for mode in DockerfileMode:
         assert names(world.plan(mode, "stage2")) == ["app"]
     assert world.asked == []
+
+
+def test_notes_of_all_blocks_are_told_with_the_target() -> None:
+    world = World("FROM a AS a\nRUN a\nFROM a\nRUN b\n", OnBuild=["COPY x /"])
+    found = world.plan(LEGACY)
+    assert [len(one.stages[0].work.notes) for one in found.images] == [0, 1]
+    assert "Dockerfile:1: FROM a runs its ONBUILD 'COPY x /'" in notes_of(found)[0]
 
 
 def test_the_base_of_what_is_built_is_looked_up_for_its_triggers() -> None:
