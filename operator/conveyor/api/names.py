@@ -186,7 +186,8 @@ class Reason(StrEnum):
     )
     NO_EFFECT = (
         "NoEffect",
-        "Event: something in werf.yaml has no effect; the message says what, and why.",
+        "Event: something in werf.yaml or a Dockerfile has no effect, or less than it seems; "
+        "the message says what, and why.",
     )
     CANCELED = (
         "Canceled",

@@ -116,9 +116,15 @@ def _ask_for_files(draft: Draft, image: PlannedImage, index: int) -> None:
 
 
 def _in_turn(draft: Draft, image: PlannedImage) -> bool:
-    """Whether everything is stored that comes before the image, where order is wanted for itself."""
-    plan = draft.situation.plan
-    return not image.in_order or all(plan.image(name).ready for name in image.depends_on)
+    """Whether everything is stored that comes before the image, where order is wanted for itself.
+
+    Blocks that the plan does not name are behind a stored stage of this image.
+    """
+    if not image.in_order:
+        return True
+    return all(
+        other.ready for other in draft.situation.plan.images if other.name in image.depends_on
+    )
 
 
 def _parent_stored(plan: BuildPlan, image: PlannedImage, index: int) -> bool:

@@ -107,6 +107,12 @@ def test_an_image_in_order_waits_for_everything_before_it():
     ]
 
 
+def test_an_image_in_order_does_not_wait_for_what_is_not_planned():
+    stages = (cached("app/dockerfile", base=EXTERNAL), to_build("app/imageSpec"))
+    planned = plan(replace(image(*stages, needs=["app/a"]), in_order=True))
+    assert started(decide(situation(planned))) == [["app/imageSpec"]]
+
+
 def test_slots_go_to_the_first_sets_and_are_respected():
     planned = plan(
         image(to_build("late/from", base=EXTERNAL)),
