@@ -13,6 +13,7 @@ from conveyor.plan.dockerfile_source import Source
 from conveyor.plan.dockerfile_triggers import triggers_of
 
 _FILES = ("COPY", "ADD")
+_SETTINGS = ("BUILDKIT_", "SOURCE_DATE_EPOCH")
 
 
 def block_notes(source: Source, block: Block) -> tuple[str, ...]:
@@ -27,7 +28,7 @@ def _whole(source: Source) -> Iterator[str]:
     inner = (one for block in parsed.blocks for one in block.instructions if one.keyword == "ARG")
     seen = {name for one in (*parsed.args, *inner) for name, _ in declared(one)}
     for name in source.args.given:
-        if name.startswith("BUILDKIT_") and name not in seen:
+        if name.startswith(_SETTINGS) and name not in seen:
             text = f"the build arg {name} has no effect: it is a setting of BuildKit"
             yield f'{image.at}: image "{image.name}": {text}'
 

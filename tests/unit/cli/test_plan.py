@@ -427,7 +427,9 @@ def test_dockerfile_mode_legacy_plans_every_block_up_to_the_target(repo, conveyo
 
 def test_what_a_dockerfile_says_in_vain_is_a_warning(repo, conveyor):
     text = "# syntax=docker/dockerfile:1\n# check=skip=all\nFROM a:1\nARG BUILDKIT_B\nRUN z\n"
-    args = "args: {BUILDKIT_INLINE_CACHE: '1', BUILDKIT_B: '2', OTHER: '3'}\n"
+    args = (
+        "args: {BUILDKIT_INLINE_CACHE: '1', BUILDKIT_B: '2', OTHER: '3', SOURCE_DATE_EPOCH: '0'}\n"
+    )
     repo.commit(
         {"werf.yaml": META + "image: a\ndockerfile: Dockerfile\n" + args, "Dockerfile": text}
     )
@@ -436,5 +438,7 @@ def test_what_a_dockerfile_says_in_vain_is_a_warning(repo, conveyor):
         "Conveyor reads Dockerfiles itself, no frontend image is fetched",
         "Warning: Dockerfile:2: `# check=skip=all` has no effect: nothing is linted",
         'Warning: werf.yaml:4: image "a": the build arg BUILDKIT_INLINE_CACHE has no effect: '
+        "it is a setting of BuildKit",
+        'Warning: werf.yaml:4: image "a": the build arg SOURCE_DATE_EPOCH has no effect: '
         "it is a setting of BuildKit",
     ]
