@@ -26,14 +26,14 @@ class World:
         self.stored: dict[StageInfo, object] = {}
         self.asked: list[str] = []
 
-    def plan(self, mode: DockerfileMode, target: str = "") -> BuildPlan:
+    def plan(self, mode: DockerfileMode, target: str = "", *, inner: bool = False) -> BuildPlan:
         image = DockerfileImage(name="app", dockerfile="Dockerfile", target=target)
         config = WerfConfig(meta=Meta(project="p"), images=(image,))
         answers: dict[Question, Answer] = {}
         stages = {one.id.digest: (one.id.timestamp,) for one in self.stored}
         for _ in range(10):
             facts = Facts(commit=COMMIT, answers=answers, dockerfile_mode=mode, stages=stages)
-            found = plan_all(config, facts)
+            found = plan_all(config, facts, inner=inner)
             if isinstance(found, BuildPlan):
                 return found
             answers |= {question: self.answer(question) for question in found}
@@ -106,6 +106,22 @@ def test_with_a_stored_target_nothing_is_built_in_either_mode() -> None:
     for mode in DockerfileMode:
         assert names(world.plan(mode, "stage2")) == ["app"]
     assert world.asked == []
+
+
+def test_inner_stages_are_the_same_in_both_modes() -> None:
+    world = World("FROM a\nRUN a\nENV B=1\nRUN b\nCMD c\n", OnBuild=["RUN t"])
+    buildkit, legacy = (world.plan(mode, inner=True).images[0].stages for mode in DockerfileMode)
+    assert [one.name for one in legacy] == ["RUN1", "RUN2", "RUN4", "dockerfile"]
+    assert [one.digest for one in buildkit] == [one.digest for one in legacy]
+    blocks = [one.work.block for one in legacy]
+    assert [step.told for block in blocks if block for step in block.steps] == [
+        "Step 1/5 : FROM a",
+        "Trigger of a : RUN t",
+        "Step 2/5 : RUN a",
+        "Step 3/5 : ENV B=1",
+        "Step 4/5 : RUN b",
+        "Step 5/5 : CMD c",
+    ]
 
 
 def test_notes_of_all_blocks_are_told_with_the_target() -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from conveyor.api.dockerfile_mode import DockerfileMode
 from conveyor.api.errors import UserError
 from conveyor.config.model import Dependency, DockerfileImage, Meta, WerfConfig
 from conveyor.plan.answers import BaseImage
@@ -41,6 +42,7 @@ class Project:
 
     def __init__(self, text, *, env=(), version="v1", files=True, **fields):
         self.text, self.env, self.version, self.files = text, env, version, files
+        self.mode, self.triggers = DockerfileMode.BUILDKIT, []
         image = DockerfileImage(name="app", dockerfile="Dockerfile", staged=True, **fields)
         self.config = WerfConfig(meta=Meta(project="p"), images=(image,))
         self.stored = ()
@@ -56,6 +58,7 @@ class Project:
                 answers=answers,
                 repo="reg/p",
                 staged_version=self.version,
+                dockerfile_mode=self.mode,
             )
             found = plan(self.config, facts)
             if isinstance(found, BuildPlan):
@@ -74,7 +77,8 @@ class Project:
             case FileText():
                 return None
             case BaseImageInfo():
-                return BaseImage(digest="sha256:1", config={"Env": list(self.env)})
+                config = {"Env": list(self.env), "OnBuild": self.triggers}
+                return BaseImage(digest="sha256:1", config=config)
             case ContextHash():
                 return sha256_args(*question.sources) if self.files else ""
         raise AssertionError(question)
@@ -297,3 +301,53 @@ def test_durations_are_printed_as_go_does(nanoseconds, text):
 def test_what_werf_does_not_see_is_in_the_digest(before, after, same):
     (first,), (second,) = stages(f"FROM a\n{before}"), stages(f"FROM a\n{after}")
     assert (values(first) == values(second)) is same
+
+
+# --- dockerfileMode, ONBUILD ------------------------------------------------------------------------------------------
+
+SEED = "FROM a AS base\nRUN b\nFROM base AS one\nRUN 1\nFROM base AS two\nARG X\nRUN 2\n"
+
+
+def test_legacy_plans_every_block_up_to_the_target_in_order_with_the_same_digests():
+    project = Project(SEED, target="two")
+    buildkit = project.plan()
+    project.mode = DockerfileMode.LEGACY
+    legacy = project.plan()
+    assert [one.name for one in buildkit.images] == ["app/stage/base", "app"]
+    assert [one.name for one in legacy.images] == ["app/stage/base", "app/stage/one", "app"]
+    assert legacy.image("app").stages[0].digest == buildkit.image("app").stages[0].digest
+    assert legacy.image("app").depends_on == ("app/stage/base", "app/stage/one")
+    assert [one.in_order for one in legacy.images] == [True] * 3
+    told = [s.told for one in legacy.images for st in one.stages for s in st.work.block.steps]
+    assert told == [
+        *("Step 1/7 : FROM a", "Step 2/7 : RUN b", "Step 3/7 : FROM base", "Step 4/7 : RUN 1"),
+        *("Step 5/7 : FROM base", "Step 7/7 : RUN 2"),
+    ]
+
+
+def test_legacy_has_nothing_to_do_when_the_target_is_stored():
+    project = Project(SEED, target="two")
+    for moment in (1000, 2000):
+        project.build(moment)
+    project.mode = DockerfileMode.LEGACY
+    found = project.plan()
+    assert [one.name for one in found.images] == ["app/stage/base", "app"]
+    assert all(one.ready for one in found.images)
+
+
+@pytest.mark.parametrize(
+    ("text", "triggers", "said"),
+    [
+        ("FROM a\nRUN b\n", ["RUN t"], "Dockerfile:1: FROM a would run its ONBUILD 'RUN t', which"),
+        (
+            "FROM a AS x\nONBUILD RUN u\nFROM x\nRUN b\n",
+            [],
+            "Dockerfile:3: FROM x would run its ONBUILD 'RUN u', which a staged Dockerfile does not",
+        ),
+    ],
+)
+def test_triggers_of_a_base_are_refused(text, triggers, said):
+    project = Project(text)
+    project.triggers = triggers
+    refused = project.plan().image("app").stages[-1].work.refused
+    assert refused.startswith(said)
