@@ -33,6 +33,8 @@ Json = dict[str, Any]
 Found = list[dict[str, Any]]
 
 _START_SECONDS: Final = 900.0
+_FIRST_PAUSE: Final = 0.5
+_LONGEST_PAUSE: Final = 60.0
 _MINE: Final = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
 
 log = logging.getLogger(__name__)
@@ -136,12 +138,15 @@ class EngineJobs:
 
     async def watch(self, wake: Callable[[str, Mapping[str, str]], None]) -> None:
         """Call `wake(namespace, labels)` whenever a container starts or ends, until cancelled."""
+        pause = _FIRST_PAUSE
         while True:
             try:
                 await self._stream(wake)
+                pause = _FIRST_PAUSE
             except (NotYet, EngineError) as error:
                 log.warning("events of the Docker Engine broke off: %s", error)
-            await asyncio.sleep(1.0)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            await asyncio.sleep(pause)
 
     async def close(self) -> None:
         """Give up what is being started, and close the connections."""
