@@ -170,6 +170,7 @@ class _Making:
             "Env": self._env(found),
             "Labels": self._labels(role),
             "HostConfig": {
+                "Init": False,
                 "Mounts": [self._mount(role, mount) for mount in found["volumeMounts"]],
                 **self._networking(role, found),
                 **_security(found["securityContext"]),

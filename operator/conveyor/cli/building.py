@@ -164,6 +164,7 @@ class _Local:
                     await self._engine.delete(
                         JOBS, "jobs", LOCAL_NAMESPACE, job["metadata"]["name"]
                     )
+            await self._engine.settled()
         except (NotYet, EngineError) as error:
             click.echo(
                 f"Warning: containers were left: {error}; the next build removes them", err=True

@@ -19,6 +19,7 @@ from conveyor.api import names
 from conveyor.api.errors import NotYet, UserError
 from conveyor.api.names import Reason
 from conveyor.api.v1alpha1 import Backend, ImageBuild
+from conveyor.jobs.run import finished
 from conveyor.shell.settings import Settings
 
 Json = dict[str, Any]
@@ -90,10 +91,11 @@ def engine_of(cluster: ObjectsApi, settings: Settings) -> EngineJobs | None:
 
 
 async def sweep_engine(engine: EngineJobs, list_builds: ListBuilds) -> None:
-    """Remove what is left of builds that are gone: an Engine knows no owner references."""
+    """Remove what is left of builds that are gone or over: an Engine knows neither owner references nor a time to live."""
     try:
         jobs, _ = await engine.list(JOBS, "jobs")
-        uids = {item["metadata"]["uid"] for item in await list_builds()}  # after the Jobs
+        builds = await list_builds()  # after the Jobs
+        uids = {item["metadata"]["uid"] for item in builds if not _finished(item)}
         for job in jobs:
             meta = job["metadata"]
             if meta["namespace"] != LOCAL_NAMESPACE and not _owners(job) & uids:
@@ -101,6 +103,13 @@ async def sweep_engine(engine: EngineJobs, list_builds: ListBuilds) -> None:
         await engine.remove_volumes()
     except (NotYet, EngineError) as error:
         log.warning("left containers of the Docker Engine were not removed: %s", error)
+
+
+def _finished(item: Json) -> bool:
+    try:
+        return finished(ImageBuild.from_object(item))
+    except UserError:
+        return False
 
 
 def _owners(job: Json) -> set[str]:

@@ -54,6 +54,7 @@ def test_the_stage_container_sees_what_it_sees_in_a_pod():
     assert stage["Image"] == pod["image"]
     assert stage["Entrypoint"] == pod["command"]
     assert stage["User"] == "0:0"
+    assert stage["HostConfig"]["Init"] is False
     assert stage["Env"] == [f"CONVEYOR_TASK={pod['env'][0]['value']}"]
     mounts = {it["Target"]: it["ReadOnly"] for it in stage["HostConfig"]["Mounts"]}
     assert mounts == {"/.conveyor-io": False, "/.conveyor-ca": True}
@@ -305,9 +306,11 @@ def test_files_that_only_root_reads(tmp_path):
 
 
 def test_keys_of_a_config_map_have_names_of_their_own():
-    with files_tar({"x": b"1", "y": b"2"}, {"y": "ca.crt"}) as made:
-        with tarfile.open(fileobj=made) as tar:
-            assert tar.getnames() == ["ca.crt"]
+    with (
+        files_tar({"x": b"1", "y": b"2"}, {"y": "ca.crt"}) as made,
+        tarfile.open(fileobj=made) as tar,
+    ):
+        assert tar.getnames() == ["ca.crt"]
 
 
 def test_an_archive_of_one_file():

@@ -90,13 +90,20 @@ def job(name, owner, namespace="n"):
 
 
 async def builds():
-    return [{"metadata": {"uid": "alive"}}]
+    alive, over = (
+        {"metadata": {"name": "b", "namespace": "n", "uid": uid}} for uid in ("alive", "over")
+    )
+    spec = {"repo": "r.example/x", "config": "-"}
+    status = {"observedGeneration": 0, "completedAt": "2026-05-06T07:08:09Z"}
+    return [{**alive, "spec": spec}, {**over, "spec": spec, "status": status}]
 
 
 async def test_jobs_of_builds_that_are_gone_are_removed():
-    engine = FakeEngine(job("a", "alive"), job("b", "gone"), job("c", "x", LOCAL_NAMESPACE))
+    engine = FakeEngine(
+        job("a", "alive"), job("b", "gone"), job("d", "over"), job("c", "x", LOCAL_NAMESPACE)
+    )
     await sweep_engine(engine, builds)
-    assert engine.deleted == [("n", "b")]
+    assert engine.deleted == [("n", "b"), ("n", "d")]
     assert engine.volumes == 1
 
 
