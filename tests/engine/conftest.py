@@ -166,12 +166,13 @@ class Lab:
     def stages(self) -> list[Any]:
         """Running stage containers of this test's repository."""
         label = "conveyor.dev/container=stage"
-        found = self.client.containers.list(filters={"label": [OURS["label"], label]})
+        labels = {"label": [OURS["label"], label]}
+        found = self.client.containers.list(filters=labels, ignore_removed=True)
         return [it for it in found if it.attrs["Config"]["Image"].startswith(f"{self.repo}@")]
 
     def left(self) -> list[str]:
         """Containers and volumes of this test's repository."""
-        found = self.client.containers.list(all=True, filters=OURS)
+        found = self.client.containers.list(all=True, filters=OURS, ignore_removed=True)
         names = [it.name for it in found if _repo_hash(self.repo) in it.name]
         volumes = self.client.volumes.list(filters=OURS)
         return names + [it.name for it in volumes if _repo_hash(self.repo) in it.name]
@@ -257,7 +258,7 @@ def lab(
         if process.poll() is None:
             process.kill()
             process.wait(30)
-    for container in client.containers.list(all=True, filters=OURS):
+    for container in client.containers.list(all=True, filters=OURS, ignore_removed=True):
         if _repo_hash(found.repo) in container.name:
             container.remove(force=True, v=True)
     for image in client.images.list(found.repo):

@@ -203,7 +203,8 @@ def test_the_next_operator_goes_on(operator: Operator, lab: Lab) -> None:
     operator.start()
     status = operator.over("long")
     assert set(_states(status).values()) == {"Built"}, status
-    assert not {it.id for it in lab.client.containers.list(filters=OURS)} & set(running)
+    left = lab.client.containers.list(filters=OURS, ignore_removed=True)
+    assert not {it.id for it in left} & set(running)
 
 
 def test_a_deleted_build_leaves_nothing(operator: Operator, lab: Lab) -> None:
