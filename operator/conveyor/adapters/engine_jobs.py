@@ -8,7 +8,7 @@ process, or another one beside it, finds the same Jobs.
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -28,6 +28,7 @@ from conveyor.adapters.engine_starting import Contents, bring_up, ensure_image
 from conveyor.adapters.engine_view import Seen, Trouble, job_of, over, pod_of
 from conveyor.api import names
 from conveyor.api.errors import NotYet
+from conveyor.api.names import Reason
 
 Json = dict[str, Any]
 Found = list[dict[str, Any]]
@@ -56,6 +57,7 @@ class EngineJobs:
         self._contents = contents
         self._network = network
         self._alone = alone
+        self._claimed: set[str] = set()
         self._starting: dict[str, asyncio.Task[None]] = {}
         self._expiring: set[asyncio.Task[None]] = set()
         self._trouble: dict[str, Trouble] = {}
@@ -83,16 +85,19 @@ class EngineJobs:
             UserError: NotSupported.
         """
         order = order_of(body, network=self._network, architecture=await self._architecture())
-        await ensure_image(self.api, order, order.courier, body, self._contents)
+        await self._ensure_courier(order, body)
+        name = order.courier.name
+        self._claimed.add(name)
         try:
-            made = await self.api.post(
-                "/containers/create", order.courier.body, name=order.courier.name
-            )
+            made = await self.api.post("/containers/create", order.courier.body, name=name)
+            found = made["Id"]
+            self._starting[found] = asyncio.create_task(self._start(found, order, body))
         except EngineError as error:
             if error.status == 409:
                 raise ApiError(409, "AlreadyExists", error.message) from None
             raise
-        self._starting[made["Id"]] = asyncio.create_task(self._start(made["Id"], order, body))
+        finally:
+            self._claimed.discard(name)
         return body
 
     async def merge(self, prefix: str, plural: str, namespace: str, name: str, body: Json) -> None:
@@ -174,6 +179,7 @@ class EngineJobs:
         return await asyncio.gather(*(self._inspect(by_job[job]) for job in sorted(by_job)))
 
     async def _inspect(self, ids: Mapping[str, str]) -> Seen | None:
+        busy = {*self._claimed, *self._starting}  # before looking: what ends meanwhile has started
         courier = await self._container(ids.get(names.CONTAINER_COURIER, ""))
         if courier is None or LABEL_BODY not in courier["Config"]["Labels"]:
             return None  # it is just being removed
@@ -185,14 +191,15 @@ class EngineJobs:
             message=await self._message(courier) if over(courier) else "",
             trouble=self._trouble.get(found),
         )
-        lost = self._lost.get(found) or self._abandoned(seen)
+        lost = self._lost.get(found) or self._abandoned(seen, busy)
         return Seen(
             courier=courier, stage=stage, message=seen.message, trouble=seen.trouble, lost=lost
         )
 
-    def _abandoned(self, seen: Seen) -> str:
+    def _abandoned(self, seen: Seen, busy: Set[str]) -> str:
         """Why nobody will start it any more."""
-        if seen.courier["State"]["Status"] != "created" or seen.courier["Id"] in self._starting:
+        found = {seen.courier["Id"], seen.courier["Name"].removeprefix("/")}
+        if seen.courier["State"]["Status"] != "created" or found & busy:
             return ""
         if self._alone or (_now() - seen.created).total_seconds() > _START_SECONDS:
             return "the process that was starting it has ended"
@@ -227,6 +234,13 @@ class EngineJobs:
         async for event in self.api.events(filters):
             labels = event["Actor"]["Attributes"]
             wake(labels.get(LABEL_NAMESPACE, ""), labels)
+
+    async def _ensure_courier(self, order: EngineOrder, body: Json) -> None:
+        try:
+            await ensure_image(self.api, order, order.courier, body, self._contents)
+        except EngineError as error:
+            text = f"the Docker Engine cannot pull Conveyor's image {order.courier.image}: {error}"
+            raise NotYet(Reason.STAGE_PULL_FAILED, text, after=10.0) from None
 
     # --- starting and ending ------------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """Bringing a Job's containers up in a Docker Engine.
 
 In: an `EngineOrder` whose courier container is made, and what Secrets and ConfigMaps hold. Out: both containers run. An image
-that cannot be pulled is asked for again, as a kubelet does, and told of: the decision knows how long that may go on.
+that cannot be pulled and a Secret that is not there are asked for again, as a kubelet does, and told of.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ Json = dict[str, Any]
 Contents = Callable[[Json, str, str], Awaitable[Content]]
 """(Job, "secret" or "configMap", name) to bytes or a file by key; raises UserError when there is none."""
 
-_PULL_AGAIN: Final = 10.0
+_AGAIN: Final = 10.0
 
 
 async def bring_up(
@@ -37,13 +37,22 @@ async def bring_up(
         EngineError: A container cannot be made or started.
         NotYet: The Engine does not answer.
     """
-    await _pull(api, order, job, contents, tell)
+
+    async def pull() -> None:
+        await ensure_image(api, order, order.stage, job, contents)
+
+    async def fill() -> None:
+        for filling in order.fillings:
+            found = await contents(job, filling.kind, filling.name)
+            with files_tar(found, filling.keys) as tar:
+                await api.put_archive(order.of(filling.container).name, filling.path, tar)
+
+    await _patiently(pull, "ErrImagePull", (EngineError, UserError), tell)
     await api.post("/containers/create", order.stage.body, name=order.stage.name)
     for role, path in order.directories:
         with open_directory_tar() as tar:
             await api.put_archive(order.of(role).name, path, tar)
-    if not await _fill(api, order, job, contents, tell):
-        return
+    await _patiently(fill, "CreateContainerConfigError", (UserError,), tell)
     for container in (order.courier, order.stage):
         await api.post(f"/containers/{container.name}/start")
 
@@ -61,40 +70,21 @@ async def ensure_image(
         await api.pull(container.image, await _login(container.image, order, job, contents))
 
 
-async def _pull(
-    api: EngineApi,
-    order: EngineOrder,
-    job: Json,
-    contents: Contents,
+async def _patiently(
+    work: Callable[[], Awaitable[None]],
+    reason: str,
+    errors: tuple[type[EngineError] | type[UserError], ...],
     tell: Callable[[Trouble], None],
 ) -> None:
+    """Try again and again, telling why: how long is for the decision to say, which deletes the Job."""
     while True:
         try:
-            await ensure_image(api, order, order.stage, job, contents)
-        except (EngineError, UserError) as error:
-            tell(Trouble(reason="ErrImagePull", message=error.message))
-            await asyncio.sleep(_PULL_AGAIN)
+            await work()
+        except errors as error:
+            tell(Trouble(reason=reason, message=error.message))
+            await asyncio.sleep(_AGAIN)
         else:
             return
-
-
-async def _fill(
-    api: EngineApi,
-    order: EngineOrder,
-    job: Json,
-    contents: Contents,
-    tell: Callable[[Trouble], None],
-) -> bool:
-    """Fill the volumes; False when a Secret cannot be had, which is the user's to mend."""
-    try:
-        for filling in order.fillings:
-            found = await contents(job, filling.kind, filling.name)
-            with files_tar(found, filling.keys) as tar:
-                await api.put_archive(order.of(filling.container).name, filling.path, tar)
-    except UserError as error:
-        tell(Trouble(reason="CreateContainerConfigError", message=error.message))
-        return False
-    return True
 
 
 async def _login(

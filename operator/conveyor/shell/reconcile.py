@@ -45,6 +45,7 @@ _OUTAGES: Final = (
     Reason.GIT_REMOTE_UNREACHABLE,
     Reason.POD_REJECTED,
     Reason.ENGINE_UNREACHABLE,
+    Reason.STAGE_PULL_FAILED,  # of Conveyor's own image in an Engine
 )
 
 log = logging.getLogger(__name__)
