@@ -6,9 +6,11 @@ status are `conveyor.shell.reconcile`; what is here is what surrounds it: the bu
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -32,6 +34,7 @@ from conveyor.cli.local_build import Material, material_of
 from conveyor.cli.local_cluster import LocalCluster, LocalLocks
 from conveyor.cli.local_login import home_of
 from conveyor.cli.local_runs import Run
+from conveyor.cli.local_tools import sweep_tools
 from conveyor.cli.project import ProjectOptions
 from conveyor.shell.backends import Backends
 from conveyor.shell.dispatch import Dispatcher
@@ -78,6 +81,7 @@ async def build(options: BuildOptions) -> tuple[int, Json]:
         UserError: Options or project are wrong.
         NotYet: The Engine does not answer.
     """
+    logging.getLogger().addHandler(logging.NullHandler())  # what matters is in the status
     api = EngineApi(Endpoint.parse(options.engine, options.engine_tls))
     home = home_of(os.environ)
     with TemporaryDirectory(prefix="conveyor-build-") as scratch:
@@ -115,6 +119,7 @@ class _Local:
 
     async def run(self) -> tuple[int, Json]:
         await sweep(self._engine, self._run)
+        await sweep_tools(self._engine.api, time.time())  # noqa: TID251 - as the Engine counts it
         async with self._watched():
             interrupted = await _until_interrupted(self._follow())
         found = ImageBuild.from_object(self._cluster.build)

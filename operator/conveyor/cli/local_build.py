@@ -42,6 +42,7 @@ _REPOSITORY: Final = "repository-"
 _KEY: Final = "ssh-key-"
 _MAX_VARIABLES: Final = 256
 _LOOPBACK: Final = ("localhost", "127.", "[::1]")
+_ANY_LOOPBACK: Final = ("localhost:*", "127.0.0.1:*", "[::1]:*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +119,7 @@ async def material_of(
         secrets={_LOGINS: {names.DOCKER_CONFIG_SECRET_KEY: logins}, **keys},
         settings=Settings(
             image=options.conveyor_image,
-            insecure_registries=(*insecure, *options.insecure),
+            insecure_registries=(*insecure, *options.insecure, *_ANY_LOOPBACK),
             ca_file=str(options.ca_file or ""),
             cache_dir=str(scratch),
             tools_dir=str(tools),

@@ -4,6 +4,7 @@ In: an Engine, the image. Out: a directory as `conveyor.adapters.execution_image
 """
 
 import io
+import json
 import shutil
 import tarfile
 import tempfile
@@ -13,12 +14,15 @@ from typing import Final
 from conveyor.adapters.engine_api import EngineApi, EngineError
 from conveyor.adapters.oci_ref import ImageRef, OciFormatError
 from conveyor.adapters.registry_auth import Credentials
+from conveyor.api import names
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
 
 _INSIDE: Final = "/usr/share/conveyor/tools"
 _FILES: Final = ("tools.tar.gz", "tools.json", "ansible.tar.gz", "ansible.json")
 _LIMIT: Final = 1 << 30
+_LABEL: Final = f"{names.GROUP}/tools"
+_LONG_AGO: Final = 600
 
 
 async def tools_of(api: EngineApi, image: str, logins: Credentials, home: Path) -> Path:
@@ -34,6 +38,14 @@ async def tools_of(api: EngineApi, image: str, logins: Credentials, home: Path) 
     if not folder.is_dir():
         _unpack(await _archive(api, image), folder)
     return folder
+
+
+async def sweep_tools(api: EngineApi, now: float) -> None:
+    """Remove containers that tools were being taken out of when a build was killed."""
+    filters = json.dumps({"label": [_LABEL]})
+    for found in await api.get("/containers/json", all="true", filters=filters) or ():
+        if now - float(found["Created"]) > _LONG_AGO:
+            await api.delete(f"/containers/{found['Id']}", force="true", v="true")
 
 
 async def _pulled(api: EngineApi, image: str, logins: Credentials) -> dict[str, object]:
@@ -53,7 +65,8 @@ async def _pulled(api: EngineApi, image: str, logins: Credentials) -> dict[str, 
 
 async def _archive(api: EngineApi, image: str) -> bytes:
     """Of a container that is never started."""
-    made = await api.post("/containers/create", {"Image": image, "Cmd": ["tools"]})
+    body = {"Image": image, "Cmd": ["tools"], "Labels": {_LABEL: "true"}}
+    made = await api.post("/containers/create", body)
     try:
         return await api.get_archive(str(made["Id"]), _INSIDE, _LIMIT)
     except EngineError:
