@@ -1,5 +1,5 @@
 #!/bin/bash
-# The lanes that need more than Python: registry, capture (Docker Engine), API server, cluster. `make test` runs the rest first.
+# The lanes that need more than Python: registry, capture and engine (Docker Engine), API server, cluster. `make test` runs the rest first.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 eval "$(python3 hack/cluster.py env)"
@@ -15,6 +15,7 @@ lane() { # NAME PATH [PYTEST OPTIONS]
 lane "registry: client and courier against a real registry and git server" tests/registry
 lane "api: CRD, CEL and chart against a real API server" tests/api
 lane "capture: the snapshot tool against Docker Engine" tests/capture
+lane "engine: conveyor build with Docker Engine and a registry" tests/engine
 lane "cluster: end to end" tests/cluster -n "${CONVEYOR_E2E_WORKERS:-4}" \
     --ignore tests/cluster/test_reliability.py --ignore tests/cluster/test_election.py
 lane "cluster: the operator is killed" tests/cluster/test_reliability.py -n 2

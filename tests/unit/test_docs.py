@@ -11,6 +11,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from conveyor.api.names import Reason
 from conveyor.builder import courier_errors, failure
 from conveyor.builder.steps import _OPERATIONS
+from conveyor.cli.build import build_command
 from conveyor.cli.plan import plan_command
 from conveyor.cli.render import render_command
 from conveyor.config import docker_instructions, dockerfile_image, mappings, meta, stapel
@@ -164,6 +165,6 @@ def test_every_template_case_that_differs_is_listed() -> None:
 
 def test_every_option_of_the_command_line_is_described() -> None:
     text = (DOCS / "cli.md").read_text()
-    for command in (plan_command, render_command):
+    for command in (build_command, plan_command, render_command):
         for option in (name for param in command.params for name in param.opts):
             assert f"`{option}" in text or f" {option}" in text, option

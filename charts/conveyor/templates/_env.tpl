@@ -24,6 +24,12 @@
   value: {{ .Values.http.port | quote }}
 - name: CONVEYOR_MAX_JOBS
   value: {{ .Values.maxConcurrentJobs | quote }}
+- name: CONVEYOR_DOCKER_ENDPOINT
+  value: {{ .Values.builds.docker.endpoint | quote }}
+- name: CONVEYOR_DOCKER_TLS_DIR
+  value: {{ ternary "/etc/conveyor/docker" "" (ne .Values.builds.docker.tlsSecret "") | quote }}
+- name: CONVEYOR_DOCKER_NETWORK
+  value: {{ .Values.builds.docker.network | quote }}
 - name: CONVEYOR_LOG_LEVEL
   value: {{ upper .Values.logLevel | quote }}
 - name: CONVEYOR_CACHE_DIR

@@ -27,6 +27,10 @@ class LruCache(Generic[K, V]):
         except KeyError:
             return None
 
+    def values(self) -> tuple[V, ...]:
+        """Return all values."""
+        return tuple(self._entries.values())
+
     def pop(self, key: K) -> None:
         """Forget the key, if it is known."""
         self._entries.pop(key, None)

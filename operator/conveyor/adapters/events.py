@@ -11,7 +11,8 @@ from typing import Any
 
 import aiohttp
 
-from conveyor.adapters.cluster import CORE, ApiError, Cluster
+from conveyor.adapters.cluster import CORE, ApiError
+from conveyor.adapters.objects_api import ObjectsApi
 from conveyor.api.names import API_VERSION, EVENT_COMPONENT, KIND, Reason
 from conveyor.api.v1alpha1 import ImageBuild
 
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 class EventRecorder:
     """Writes Events."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: ObjectsApi) -> None:
         self._cluster = cluster
 
     async def post(

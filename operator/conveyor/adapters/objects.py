@@ -8,14 +8,15 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
-from conveyor.adapters.cluster import CORE, ApiError, Cluster
+from conveyor.adapters.cluster import CORE, ApiError
+from conveyor.adapters.objects_api import ObjectsApi
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
 
 Json = dict[str, Any]
 
 
-async def read_secret(cluster: Cluster, namespace: str, name: str) -> Mapping[str, str]:
+async def read_secret(cluster: ObjectsApi, namespace: str, name: str) -> Mapping[str, str]:
     """Return a Secret's data, decoded.
 
     Raises:
@@ -26,7 +27,7 @@ async def read_secret(cluster: Cluster, namespace: str, name: str) -> Mapping[st
     return {key: base64.b64decode(value).decode("utf-8", "replace") for key, value in data.items()}
 
 
-async def read_config_map(cluster: Cluster, namespace: str, name: str, key: str) -> str:
+async def read_config_map(cluster: ObjectsApi, namespace: str, name: str, key: str) -> str:
     """Return one key of a ConfigMap.
 
     Raises:
@@ -43,7 +44,7 @@ async def read_config_map(cluster: Cluster, namespace: str, name: str, key: str)
     return data[key]
 
 
-async def _read(cluster: Cluster, plural: str, namespace: str, name: str) -> Json:
+async def _read(cluster: ObjectsApi, plural: str, namespace: str, name: str) -> Json:
     kind = {"secrets": "Secret", "configmaps": "ConfigMap"}[plural]
     try:
         found = await cluster.get(CORE, plural, namespace, name)

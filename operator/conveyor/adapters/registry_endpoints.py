@@ -24,7 +24,7 @@ class RegistryOptions:
 
     Attributes:
         insecure: hosts (`host[:port]`) that may be spoken to without a verified certificate, or,
-            when they do not speak TLS, over plain http.
+            when they do not speak TLS, over plain http; `host:*` for all ports of one.
         mirrors: registry → base URL asked first for pulls, `docker.io` → `http://10.0.0.1:5000`;
             a path in the URL is put before the repository.
         ca_file: PEM file with further certificate authorities.
@@ -67,9 +67,8 @@ class Endpoint:
 def endpoint_of(registry: str, options: RegistryOptions) -> Endpoint:
     """The registry's own address; pushes go only there."""
     host = _HUB_API if registry == DOCKER_HUB else registry
-    return Endpoint(
-        registry=registry, host=host, scheme=None if registry in options.insecure else "https"
-    )
+    insecure = not options.insecure.isdisjoint((registry, f"{registry.rpartition(':')[0]}:*"))
+    return Endpoint(registry=registry, host=host, scheme=None if insecure else "https")
 
 
 def pull_endpoints(registry: str, options: RegistryOptions) -> tuple[Endpoint, ...]:

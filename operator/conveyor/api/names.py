@@ -157,6 +157,10 @@ class Reason(StrEnum):
     )
     TIMED_OUT = "TimedOut", "The build ran longer than spec.timeout."
 
+    ENGINE_UNREACHABLE = (
+        "EngineUnreachable",
+        "The Docker Engine of backend docker does not answer; the build waits for it.",
+    )
     SECRET_NOT_FOUND = "SecretNotFound", "A Secret or ConfigMap that the spec names does not exist."
     SECRET_NOT_READABLE = (
         "SecretNotReadable",

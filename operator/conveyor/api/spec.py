@@ -44,6 +44,13 @@ class Execution(StrEnum):
     IMAGE_PER_JOB = "ImagePerJob"
 
 
+class Backend(StrEnum):
+    """Where stages run."""
+
+    KUBERNETES = "kubernetes"
+    DOCKER = "docker"
+
+
 class EnvVar(Model):
     """A variable that templates of werf.yaml may read with `env`."""
 
@@ -180,6 +187,8 @@ class ImageBuildSpec(Model):
     """Secrets of type kubernetes.io/dockerconfigjson for reading base images."""
     image_pull_secrets: tuple[LocalRef, ...] = Field(default=(), max_length=16)
     """Secrets with which nodes pull stages from `repo`: imagePullSecrets of the build pods."""
+    backend: Backend = Backend.KUBERNETES
+    """kubernetes: pods of this cluster. docker: containers of the Docker Engine that the operator was given."""
     execution: Execution = Execution.STAGE_PER_JOB
     """StagePerJob: a pod for every stage. ImagePerJob: consecutive stages of an image share one."""
     dockerfile_mode: DockerfileMode = DockerfileMode.BUILDKIT

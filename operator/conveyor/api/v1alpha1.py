@@ -22,7 +22,7 @@ from conveyor.api.pod_template import (
 )
 from conveyor.api.refs import ConfigMapKeyRef, LocalRef
 from conveyor.api.source import GitSource, Source
-from conveyor.api.spec import CABundle, EnvVar, Execution, ImageBuildSpec, ImageExport
+from conveyor.api.spec import Backend, CABundle, EnvVar, Execution, ImageBuildSpec, ImageExport
 from conveyor.api.status import (
     Condition,
     ConditionStatus,
@@ -39,6 +39,7 @@ from conveyor.api.status import (
 )
 
 __all__ = [
+    "Backend",
     "BuildDir",
     "CABundle",
     "Condition",

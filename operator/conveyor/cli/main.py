@@ -12,6 +12,7 @@ import click
 from conveyor import __version__
 from conveyor.adapters.git_errors import GitMissing
 from conveyor.api.errors import NotYet, UserError
+from conveyor.cli.build import build_command
 from conveyor.cli.plan import plan_command
 from conveyor.cli.render import render_command
 from conveyor.shell.settings import Settings
@@ -23,7 +24,8 @@ def cli() -> None:
     """Build container images stage by stage on Kubernetes, the way werf does.
 
     Most people need no command line: kubectl apply an ImageBuild, and kubectl get ib.
-    `render` and `plan` say what a commit means, without any cluster.
+    `render` and `plan` say what a commit means, without any cluster; `build` builds it with a
+    Docker Engine.
     """
 
 
@@ -58,6 +60,7 @@ def print_crd() -> None:
     click.echo(render_crd(), nl=False)
 
 
+cli.add_command(build_command)
 cli.add_command(plan_command)
 cli.add_command(render_command)
 

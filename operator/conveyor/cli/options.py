@@ -1,10 +1,10 @@
-"""Options that `conveyor render` and `conveyor plan` share.
+"""Options that `conveyor render`, `conveyor plan` and `conveyor build` share.
 
 In: click. Out: decorators, and `ProjectOptions` from what was given.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -85,3 +85,16 @@ def project_of(given: dict[str, Any], **more: Any) -> ProjectOptions:
         env=dict(os.environ),
         **more,
     )
+
+
+def remotes_of(given: Sequence[str]) -> dict[str, Path]:
+    """Return the directory by URL of every `URL=DIR` of --remote."""
+    remotes: dict[str, Path] = {}
+    for text in given:
+        url, equals, directory = text.rpartition("=")
+        if not (equals and url and Path(directory).is_dir()):
+            raise click.BadParameter(
+                f"{text!r} is not URL=DIR with a directory that exists", param_hint="--remote"
+            )
+        remotes[url] = Path(directory)
+    return remotes

@@ -16,7 +16,7 @@ import click
 
 from conveyor.api.dockerfile_mode import DockerfileMode
 from conveyor.api.errors import UserError
-from conveyor.cli.options import debug_option, project_of, project_options
+from conveyor.cli.options import debug_option, project_of, project_options, remotes_of
 from conveyor.cli.plan_json import explanation_json, plan_json
 from conveyor.cli.plan_text import explanation_lines, plan_lines
 from conveyor.cli.planning import Planned, plan_project
@@ -149,7 +149,7 @@ def plan_command(**given: Any) -> None:
         project=project_of(
             given,
             platforms=_platforms(given["platforms"]),
-            remotes=_remotes(given["remotes"]),
+            remotes=remotes_of(given["remotes"]),
             repo=given["repo"],
             virtual_merge=given["virtual_merge"],
             dockerfile_mode=DockerfileMode(given["dockerfile_mode"]),
@@ -181,18 +181,6 @@ def _platforms(given: Sequence[str]) -> tuple[str, ...]:
                 f"{name!r} is not OS/ARCH such as linux/arm64", param_hint="--platform"
             )
     return names
-
-
-def _remotes(given: Sequence[str]) -> dict[str, Path]:
-    remotes: dict[str, Path] = {}
-    for text in given:
-        url, equals, directory = text.rpartition("=")
-        if not (equals and url and Path(directory).is_dir()):
-            raise click.BadParameter(
-                f"{text!r} is not URL=DIR with a directory that exists", param_hint="--remote"
-            )
-        remotes[url] = Path(directory)
-    return remotes
 
 
 async def _plan(asked: _Asked, storage: Storage) -> tuple[Planned, tuple[StageChange, ...]]:

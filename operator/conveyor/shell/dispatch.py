@@ -8,10 +8,10 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from conveyor.adapters.cluster import JOBS, ApiError, Cluster
+from conveyor.adapters.cluster import JOBS, ApiError
 from conveyor.adapters.events import EventRecorder
-from conveyor.adapters.lock_manager import LockManager
-from conveyor.api.errors import NotYet
+from conveyor.adapters.objects_api import JobsApi
+from conveyor.api.errors import NotYet, UserError
 from conveyor.api.names import LABEL_IMAGE_BUILD, Reason, label_value
 from conveyor.api.v1alpha1 import ImageBuild, ImageExport
 from conveyor.jobs import exports
@@ -25,8 +25,9 @@ from conveyor.jobs.repositories import repositories
 from conveyor.jobs.task import laying_tasks, tasks
 from conveyor.plan.image_config import kept_labels
 from conveyor.plan.model import BuildPlan, PlannedStage
+from conveyor.shell.backends import Backends
 from conveyor.shell.clock import now
-from conveyor.shell.publish import Published, Replan, parent_image, publish
+from conveyor.shell.publish import Locks, Published, Replan, parent_image, publish
 from conveyor.shell.reports import Reports
 from conveyor.shell.session import Session
 from conveyor.shell.telemetry import JOBS_STARTED, STAGES
@@ -35,15 +36,23 @@ log = logging.getLogger(__name__)
 
 
 class Dispatcher:
-    """Performs actions against the cluster and the registry."""
+    """Performs actions against a backend and the registry."""
 
     def __init__(
-        self, cluster: Cluster, locks: LockManager, events: EventRecorder, reports: Reports
+        self, backends: Backends, locks: Locks, events: EventRecorder, reports: Reports
     ) -> None:
-        self._cluster = cluster
+        self._backends = backends
         self._locks = locks
         self._events = events
         self._reports = reports
+
+    def jobs(self, build: ImageBuild) -> JobsApi:
+        """Where Jobs of a build run.
+
+        Raises:
+            UserError: NotSupported, there is no such backend here, or it cannot do what the spec asks for.
+        """
+        return self._backends.of(build)
 
     async def start(
         self,
@@ -87,7 +96,7 @@ class Dispatcher:
             courier_task=courier_task,
             laying_tasks=laying_tasks(order, plan, around),
         )
-        created = await self._create(build.metadata.namespace, body)
+        created = await self._create(build, body)
         if created:
             JOBS_STARTED.labels("stage" if action.stages else "export").inc()
             what = stage_names(action.stages)
@@ -96,9 +105,9 @@ class Dispatcher:
             self._reports.undo(key)
         return created
 
-    async def _create(self, namespace: str, body: dict[str, object]) -> bool:
+    async def _create(self, build: ImageBuild, body: dict[str, object]) -> bool:
         try:
-            await self._cluster.create(JOBS, "jobs", namespace, body)
+            await self.jobs(build).create(JOBS, "jobs", build.metadata.namespace, body)
         except ApiError as error:
             if error.status == 409:
                 return False
@@ -194,43 +203,50 @@ class Dispatcher:
             text = f"{one.image or '~'}: {one.reference} is {made}"
             await self._events.post(session.build, Reason.IMAGE_EXPORTED, text)
 
-    async def live_jobs(self, namespaces: tuple[str, ...]) -> int:
-        """Jobs of all builds that have not ended, in these namespaces or (none given) in the cluster."""
+    async def live_jobs(self, build: ImageBuild, namespaces: tuple[str, ...]) -> int:
+        """Jobs of all builds of the same backend that have not ended, in these namespaces or (none given) in all."""
         live = 0
         for namespace in namespaces or ("",):
-            jobs, _ = await self._cluster.list(JOBS, "jobs", namespace, selector=labels_selector())
+            selector = labels_selector()
+            jobs, _ = await self.jobs(build).list(JOBS, "jobs", namespace, selector=selector)
             live += sum(not (job.get("status") or {}).get("conditions") for job in jobs)
         return live
 
     async def end_jobs(self, build: ImageBuild, why: str) -> None:
         """Stop what still runs for a build that is over, and let what has ended expire."""
+        try:
+            await self._end_jobs(build, self.jobs(build), why)
+        except (UserError, NotYet) as error:
+            # No such backend, or it does not answer: a build may end all the same, and what is left there is swept up.
+            log.info("Jobs were not stopped: %s", error, extra={"build": build.metadata.name})
+
+    async def _end_jobs(self, build: ImageBuild, api: JobsApi, why: str) -> None:
         meta = build.metadata
         selector = labels_selector({LABEL_IMAGE_BUILD: label_value(meta.name)})
-        jobs, _ = await self._cluster.list(JOBS, "jobs", meta.namespace, selector=selector)
+        jobs, _ = await api.list(JOBS, "jobs", meta.namespace, selector=selector)
         for job in jobs:
             owners = [owner["uid"] for owner in job["metadata"].get("ownerReferences") or []]
             if meta.uid not in owners or "deletionTimestamp" in job["metadata"]:
                 continue
             name = job["metadata"]["name"]
             if (job.get("status") or {}).get("conditions"):
-                await self._expire(meta.namespace, name, build.spec.job_ttl_seconds)
+                await self._expire(build, name)
             else:
-                await self._cluster.delete(JOBS, "jobs", meta.namespace, name)
+                await api.delete(JOBS, "jobs", meta.namespace, name)
                 await self._events.post(build, Reason.CANCELED, f"Job {name} was stopped: {why}")
 
     async def expire(self, session: Session, job: ObservedJob) -> None:
         """Let a Job and its logs go some time after it ended."""
-        build = session.build
-        await self._expire(build.metadata.namespace, job.name, build.spec.job_ttl_seconds)
+        await self._expire(session.build, job.name)
 
-    async def _expire(self, namespace: str, name: str, seconds: int) -> None:
-        body = {"spec": {"ttlSecondsAfterFinished": seconds}}
-        await self._cluster.merge(JOBS, "jobs", namespace, name, body)
+    async def _expire(self, build: ImageBuild, name: str) -> None:
+        body = {"spec": {"ttlSecondsAfterFinished": build.spec.job_ttl_seconds}}
+        await self.jobs(build).merge(JOBS, "jobs", build.metadata.namespace, name, body)
 
     async def stop(self, session: Session, action: StopJob) -> None:
         """Delete a Job that is of no use any more."""
-        namespace = session.build.metadata.namespace
-        await self._cluster.delete(JOBS, "jobs", namespace, action.job.name, uid=action.job.uid)
+        namespace, api = session.build.metadata.namespace, self.jobs(session.build)
+        await api.delete(JOBS, "jobs", namespace, action.job.name, uid=action.job.uid)
         await self._events.post(
             session.build, Reason.CANCELED, f"Job {action.job.name} was stopped: {action.why}"
         )

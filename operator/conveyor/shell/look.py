@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
-from conveyor.adapters.cluster import Cluster
+from conveyor.adapters.objects_api import ObjectsApi
 from conveyor.api.v1alpha1 import Execution, ImageBuild, ImageBuildStatus
 from conveyor.config.model import WerfConfig
 from conveyor.jobs import exports, status
@@ -79,13 +79,12 @@ class Course:
 
     def __init__(
         self,
-        cluster: Cluster,
+        cluster: ObjectsApi,
         settings: Settings,
         dispatcher: Dispatcher,
         reports: Reports,
         configs: Configs,
     ) -> None:
-        self._cluster = cluster
         self._settings = settings
         self._dispatcher = dispatcher
         self._reports = reports
@@ -125,7 +124,7 @@ class Course:
     async def _step(self, look: Look) -> Step:
         plan = await self._plan(look)
         await self._bring(look, plan)
-        jobs = await observed_jobs(self._cluster, self._reports, look.session)
+        jobs = await observed_jobs(self._dispatcher.jobs(look.build), self._reports, look.session)
         bundles = await _bundles(look.session, plan)
         build = look.build
         decision = decide(
@@ -155,7 +154,7 @@ class Course:
         mine = sum(job.owner_uid == build.metadata.uid and _takes_slot(job) for job in jobs)
         free = build.spec.parallel_tasks_limit - mine
         if self._settings.max_jobs and free > 0:
-            live = await self._dispatcher.live_jobs(self._settings.watch_namespaces)
+            live = await self._dispatcher.live_jobs(build, self._settings.watch_namespaces)
             free = min(free, self._settings.max_jobs - live)
         return max(0, free)
 

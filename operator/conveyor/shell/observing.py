@@ -5,7 +5,8 @@ In: namespace and repository. Out: `ObservedJob`s, read through (two lists), nev
 
 from typing import Any
 
-from conveyor.adapters.cluster import CORE, JOBS, Cluster
+from conveyor.adapters.cluster import CORE, JOBS
+from conveyor.adapters.objects_api import JobsApi
 from conveyor.api import names
 from conveyor.jobs.manifest import labels_selector
 from conveyor.jobs.model import ObservedJob, StageResult
@@ -18,7 +19,7 @@ Json = dict[str, Any]
 
 
 async def observed_jobs(
-    cluster: Cluster, reports: Reports, session: Session
+    cluster: JobsApi, reports: Reports, session: Session
 ) -> tuple[ObservedJob, ...]:
     """All Jobs in the build's namespace that build into its repository, whoever owns them."""
     build = session.build
@@ -41,7 +42,7 @@ def _newest_by_job(pods: list[Json]) -> dict[str, Json]:
 
 
 async def _observed(
-    cluster: Cluster, reports: Reports, session: Session, job: Json, by_job: dict[str, Json]
+    cluster: JobsApi, reports: Reports, session: Session, job: Json, by_job: dict[str, Json]
 ) -> ObservedJob:
     meta = job["metadata"]
     pod = by_job.get(meta["uid"])
@@ -57,7 +58,7 @@ async def _large_result(session: Session, digest: str) -> StageResult | None:
     return parse_result(await session.storage.blob_text(digest))
 
 
-async def _refusal(cluster: Cluster, job: Json) -> str:
+async def _refusal(cluster: JobsApi, job: Json) -> str:
     """Why the Job controller can't make the pod: only its Events tell."""
     if (job.get("status") or {}).get("conditions"):
         return ""
@@ -65,14 +66,14 @@ async def _refusal(cluster: Cluster, job: Json) -> str:
     return await _newest_event(cluster, meta, "FailedCreate")
 
 
-async def _failed_mount(cluster: Cluster, pod: Json) -> str:
+async def _failed_mount(cluster: JobsApi, pod: Json) -> str:
     """Why a node can't give the pod its volumes: again only Events tell."""
     if not awaits_volumes(pod):
         return ""
     return await _newest_event(cluster, pod["metadata"], "FailedAttachVolume", "FailedMount")
 
 
-async def _newest_event(cluster: Cluster, meta: Json, *reasons: str) -> str:
+async def _newest_event(cluster: JobsApi, meta: Json, *reasons: str) -> str:
     field = f"involvedObject.uid={meta['uid']}"
     events, _ = await cluster.list(CORE, "events", meta["namespace"], field=field)
     told = [event for event in events if event.get("reason") in reasons]

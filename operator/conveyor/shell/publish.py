@@ -8,11 +8,11 @@ upon them, under a lock of this process alone: a second one of the same digest d
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Protocol
 
-from conveyor.adapters.lock_manager import LockManager
 from conveyor.api import names
 from conveyor.api.errors import NotYet
 from conveyor.api.names import Reason
@@ -31,6 +31,14 @@ from conveyor.shell.clock import now
 from conveyor.shell.session import Session
 
 Replan = Callable[[], Awaitable[BuildPlan]]
+
+
+class Locks(Protocol):
+    """Where publishing of one stage is serialised: Leases, or nothing but this process (ADR 23)."""
+
+    def lock(self, name: str) -> AbstractAsyncContextManager[Callable[[], bool]]:
+        """Hold a lock; yields a function that tells whether it is still held."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +94,7 @@ async def parent_image(
 
 async def publish(
     session: Session,
-    locks: LockManager,
+    locks: Locks,
     plan: BuildPlan,
     action: PublishStage,
     replan: Replan,

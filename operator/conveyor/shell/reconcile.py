@@ -9,7 +9,8 @@ import logging
 from dataclasses import replace
 from typing import Any, Final
 
-from conveyor.adapters.cluster import BUILDS, Cluster
+from conveyor.adapters.cluster import BUILDS
+from conveyor.adapters.objects_api import ObjectsApi
 from conveyor.adapters.registry_errors import (
     DeniedError,
     RateLimitedError,
@@ -40,7 +41,12 @@ from conveyor.shell.statuses import Statuses
 from conveyor.shell.workqueue import Key
 
 _OUTAGE_POLL: Final = 5.0
-_OUTAGES: Final = (Reason.GIT_REMOTE_UNREACHABLE, Reason.POD_REJECTED)
+_OUTAGES: Final = (
+    Reason.GIT_REMOTE_UNREACHABLE,
+    Reason.POD_REJECTED,
+    Reason.ENGINE_UNREACHABLE,
+    Reason.STAGE_PULL_FAILED,  # of Conveyor's own image in an Engine
+)
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +56,7 @@ class Reconciler:
 
     def __init__(
         self,
-        cluster: Cluster,
+        cluster: ObjectsApi,
         settings: Settings,
         sessions: Sessions,
         dispatcher: Dispatcher,
@@ -129,6 +135,7 @@ class Reconciler:
 
     async def _open(self, build: ImageBuild, run: Run) -> Look:
         """Find what the look works with; commits of branches are in status before anything is planned with them."""
+        self._dispatcher.jobs(build)  # raises what this backend cannot do
         session = await self._sessions.open(build)
         if not run.commit and session.git is not None:
             run = replace(run, commit=await self._resolve(session))
@@ -170,7 +177,8 @@ class Reconciler:
 
     async def _suspend(self, build: ImageBuild, run: Run) -> None:
         session = await self._sessions.open(build)
-        for job in await observed_jobs(self._cluster, self._reports, session):
+        jobs = self._dispatcher.jobs(build)
+        for job in await observed_jobs(jobs, self._reports, session):
             if job.owner_uid == build.metadata.uid and not job.ended and not job.deleting:
                 await self._dispatcher.stop(session, StopJob(job=job, why="spec.suspend is true"))
         await self._statuses.write(build, status.suspended(build, run, now()))

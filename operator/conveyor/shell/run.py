@@ -20,6 +20,7 @@ from conveyor.adapters.lease_sweeper import LeaseSweeper
 from conveyor.adapters.lock_manager import LockManager
 from conveyor.api import names
 from conveyor.shell import handlers, http
+from conveyor.shell.backends import Backends, engine_of, sweep_engine
 from conveyor.shell.dispatch import Dispatcher
 from conveyor.shell.leader import lead
 from conveyor.shell.reconcile import Reconciler
@@ -49,7 +50,9 @@ class Operator:
         locks = LockManager(cluster, settings.namespace, settings.identity)
         self._locks = locks
         self._sweeper = LeaseSweeper(cluster, settings.namespace, time.monotonic)
-        dispatcher = Dispatcher(cluster, locks, EventRecorder(cluster), self._reports)
+        self._engine = engine_of(cluster, settings)
+        backends = Backends(cluster, self._engine)
+        dispatcher = Dispatcher(backends, locks, EventRecorder(cluster), self._reports)
         self._reconcile = Reconciler(
             cluster, settings, Sessions(cluster, settings), dispatcher, self._reports
         )
@@ -68,6 +71,8 @@ class Operator:
             await self._until_told(self._lead())
         finally:
             await runner.cleanup()
+            if self._engine is not None:
+                await self._engine.close()
             await self._cluster.close()
 
     def _listen(self) -> None:
@@ -97,6 +102,8 @@ class Operator:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._queue.run())
             group.create_task(watch_builders(self._cluster, namespaces, self._wake))
+            if self._engine is not None:
+                group.create_task(self._engine.watch(self._wake))
             group.create_task(self._resync())
             group.create_task(self._kopf())
             self._serving = True
@@ -159,6 +166,8 @@ class Operator:
             await self._sweeper.sweep()
         except (ApiError, aiohttp.ClientError, OSError) as error:
             log.warning("abandoned Leases were not removed: %s", error)
+        if self._engine is not None:
+            await sweep_engine(self._engine, self._list_builds)
 
     async def _list_builds(self) -> list[dict[str, Any]]:
         spaces = self._settings.watch_namespaces or ("",)

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conveyor.adapters.cache import LruCache
-from conveyor.adapters.cluster import CORE, ApiError, Cluster
+from conveyor.adapters.cluster import CORE, ApiError
 from conveyor.adapters.execution_images import ToolsLayer
-from conveyor.adapters.git_clones import GitClones
+from conveyor.adapters.git_clones import GitClones, open_local
 from conveyor.adapters.git_credentials import GitCredentials
 from conveyor.adapters.git_repo import GitRepo
 from conveyor.adapters.objects import ca_config_map, read_config_map, read_secret
+from conveyor.adapters.objects_api import ObjectsApi
 from conveyor.adapters.oci_ref import ImageRef
 from conveyor.adapters.registry import RegistryClient
 from conveyor.adapters.registry_auth import Credentials, DockerConfigError
@@ -28,9 +29,10 @@ from conveyor.adapters.stages_storage import StagesStorage
 from conveyor.api import names
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
-from conveyor.api.v1alpha1 import ImageBuild, LocalRef
+from conveyor.api.v1alpha1 import Backend, ImageBuild, LocalRef
 from conveyor.jobs import ssh
 from conveyor.jobs.manifest import PodSettings, registry_mounts
+from conveyor.jobs.mounts import VolumeSources
 from conveyor.jobs.task import Surroundings
 from conveyor.shell.remotes import Remotes
 from conveyor.shell.settings import Settings
@@ -49,9 +51,16 @@ class Session:
 
 
 class Sessions:
-    """Opens sessions; owns the registry clients."""
+    """Opens sessions; owns the registry clients.
 
-    def __init__(self, cluster: Cluster, settings: Settings) -> None:
+    Args:
+        local: Directory by URL of repositories that are read where they are, without any server.
+    """
+
+    def __init__(
+        self, cluster: ObjectsApi, settings: Settings, local: Mapping[str, Path] | None = None
+    ) -> None:
+        self._local = local or {}
         self._cluster = cluster
         self._settings = settings
         self._clones: dict[str | None, GitClones] = {}
@@ -59,6 +68,11 @@ class Sessions:
         self._ansible = ToolsLayer.load(Path(settings.tools_dir), "ansible")
         self._images = ImageCache()
         self._clients: LruCache[str, RegistryClient] = LruCache(256)
+
+    async def close(self) -> None:
+        """Close the connections to registries."""
+        for client in self._clients.values():
+            await client.__aexit__(None, None, None)
 
     async def open(self, build: ImageBuild) -> Session:
         """Read the Secrets that the build names and connect.
@@ -93,7 +107,7 @@ class Sessions:
                 courier_image=self._settings.image,
                 pull_policy=self._settings.image_pull_policy,
                 ca_config_map=names.ca_config_map_name(build.metadata.name) if pem else "",
-                from_paths=self._settings.mount_from_paths,
+                from_paths=_from_paths(build, self._settings),
             ),
             around=_surroundings(build, self._settings, ca=bool(pem)),
         )
@@ -163,6 +177,8 @@ class Sessions:
     async def _open_git(
         self, build: ImageBuild, ca_file: str | None, url: str, secret: LocalRef | None
     ) -> GitRepo:
+        if url in self._local:
+            return await open_local(self._local[url])
         credentials = None
         if secret is not None:
             credentials = _git_credentials(await self._secret(build, secret.name), secret.name)
@@ -250,6 +266,11 @@ def _git_credentials(data: Mapping[str, str], secret: str) -> GitCredentials:
     )
 
 
+def _from_paths(build: ImageBuild, settings: Settings) -> VolumeSources:
+    """Volumes of the cluster are none of an Engine."""
+    return settings.mount_from_paths if build.spec.backend is Backend.KUBERNETES else {}
+
+
 def _surroundings(build: ImageBuild, settings: Settings, *, ca: bool) -> Surroundings:
     host = ImageRef.parse(build.spec.repo).registry
     insecure = tuple(name for name in settings.insecure_registries if name == host)
@@ -258,7 +279,7 @@ def _surroundings(build: ImageBuild, settings: Settings, *, ca: bool) -> Surroun
         insecure=insecure,
         registry_configs=tuple(path for _, path, _ in registry_mounts(build)),
         ca=ca,
-        callback_url=settings.callback_url,
+        callback_url=settings.callback_url if build.spec.backend is Backend.KUBERNETES else "",
         ssh_keys=ssh.key_paths(build),
         secrets=frozenset(secret.id for secret in build.spec.secrets),
         keeps_caches=build.spec.mounts.cache is not None,

@@ -41,6 +41,12 @@ class Settings:
     """Folder of git clones; may be lost at any time."""
     tools_dir: str = "/usr/share/conveyor/tools"
     """Folder with tools.tar.gz and ansible.tar.gz, each with its JSON."""
+    docker_endpoint: str = ""
+    """Docker Engine of `backend: docker`, as in DOCKER_HOST; empty: there is none."""
+    docker_tls_dir: str = ""
+    """Folder with ca.pem, cert.pem and key.pem for it; empty: no TLS."""
+    docker_network: str = ""
+    """The Engine's network for build containers; empty: its default one."""
     outage_seconds: float = 120.0
     """How long a git server or registry may be unreachable before the build counts as failed."""
     resync_seconds: float = 60.0
@@ -140,6 +146,9 @@ _VARIABLES: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "log_level": ("LOG_LEVEL", _one_of("DEBUG", "INFO", "WARNING", "ERROR")),
     "cache_dir": ("CACHE_DIR", str),
     "tools_dir": ("TOOLS_DIR", str),
+    "docker_endpoint": ("DOCKER_ENDPOINT", str),
+    "docker_tls_dir": ("DOCKER_TLS_DIR", str),
+    "docker_network": ("DOCKER_NETWORK", str),
     "outage_seconds": ("OUTAGE_SECONDS", _number(0, 86_400, float)),
     "resync_seconds": ("RESYNC_SECONDS", _number(0.1, 86_400, float)),
     "workers": ("WORKERS", _number(1, 1000)),

@@ -8,7 +8,8 @@ import logging
 from contextlib import suppress
 from dataclasses import replace
 
-from conveyor.adapters.cluster import BUILDS, ApiError, Cluster
+from conveyor.adapters.cluster import BUILDS, ApiError
+from conveyor.adapters.objects_api import ObjectsApi
 from conveyor.api import names
 from conveyor.api.compact import compact_status
 from conveyor.api.errors import NotYet
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 class Statuses:
     """Statuses of builds, through the API server."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: ObjectsApi) -> None:
         self._cluster = cluster
 
     async def reread(self, build: ImageBuild) -> ImageBuild:

@@ -222,6 +222,9 @@ def test_endpoints() -> None:
     assert (own.scheme, own.host, own.registry) == ("https", "registry-1.docker.io", "docker.io")
     assert endpoint_of("host:5000", options).scheme is None
     assert endpoint_of("localhost:5000", options).scheme == "https"
+    every_port = RegistryOptions(insecure=frozenset({"localhost:*"}))
+    assert endpoint_of("localhost:5000", every_port).scheme is None
+    assert endpoint_of("localhost", every_port).scheme == "https"
     assert pull_endpoints("ghcr.io", options) == (endpoint_of("ghcr.io", options),)
     for url in ("10.0.0.1:5000", "ftp://x", "http://user:pw@x", "http://"):
         with pytest.raises(EndpointError):

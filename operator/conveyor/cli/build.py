@@ -1,0 +1,165 @@
+"""`conveyor build`: build the images of a commit with containers of a local Docker Engine, without a cluster.
+
+In: options. Out: images in the repository, progress on stderr, their references on stdout (or JSON); the exit code.
+"""
+
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from conveyor import __version__
+from conveyor.api.errors import UserError
+from conveyor.api.names import Reason
+from conveyor.cli.options import debug_option, project_of, project_options, remotes_of
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+_HELP = """Build images on this machine: every stage in a container of the Docker Engine here, as the
+operator builds it in a pod of a cluster. No cluster is needed.
+
+Config, plan, digests and storage are the same: what is stored in REPO, by a cluster or by
+somebody else's machine, is not built again, and what is built here is Cached for them.
+Only commits are built: what lies uncommitted in the work tree does not exist here.
+
+\b
+Build everything that werf.yaml of the last commit describes:
+  conveyor build --repo registry.example.com/team/app
+
+\b
+One image of another commit, from a repository elsewhere on disk:
+  conveyor build --git ../app --commit v1.2 --repo registry.example.com/team/app --image api
+
+\b
+Into a registry on this machine:
+  docker run -d -p 127.0.0.1:5000:5000 registry:2
+  conveyor build --repo 127.0.0.1:5000/app
+
+\b
+For a program: references of the images as JSON, nothing else on stdout:
+  conveyor build --repo registry.example.com/team/app --json
+
+Logins are those of `docker login`. They go to this process and to couriers, the containers that move
+files; a container in which commands of your project run has none of them, and no Docker socket.
+What a build leaves in the Engine when it is killed, the next build removes.
+
+Exit codes: 0 built; 2 somebody has to change the config, the repository or the arguments; 1 anything
+else: a command that failed, a registry or an Engine that does not answer; 130 interrupted.
+"""
+
+
+@click.command("build", help=_HELP, short_help="Build images with a local Docker Engine.")
+@project_options
+@click.option(
+    "--repo", required=True, metavar="REGISTRY/PATH", help="Repository of stages and images."
+)
+@click.option(
+    "--image",
+    "images",
+    multiple=True,
+    metavar="NAME",
+    help="Build this image and what it needs; repeatable; patterns as in werf, ~ is the nameless one.",
+)
+@click.option(
+    "--parallel", default=5, show_default=True, type=click.IntRange(1, 100), help="Stages at once."
+)
+@click.option(
+    "--docker-host",
+    metavar="ENDPOINT",
+    help="The Engine: unix:///PATH or tcp://HOST:PORT. Default: DOCKER_HOST (with DOCKER_TLS_VERIFY and "
+    "DOCKER_CERT_PATH), else unix:///var/run/docker.sock.",
+)
+@click.option(
+    "--network",
+    default="",
+    metavar="NAME",
+    help="The Engine's network for the containers. Default: the Engine's own.",
+)
+@click.option(
+    "--conveyor-image",
+    default=f"conveyor:{__version__}",
+    envvar="CONVEYOR_IMAGE",
+    show_default=True,
+    metavar="IMAGE",
+    help="Conveyor's image of this version, which couriers run and the tools of stages come from; "
+    "also CONVEYOR_IMAGE. Pulled unless the Engine has it.",
+)
+@click.option(
+    "--remote",
+    "remotes",
+    multiple=True,
+    metavar="URL=DIR",
+    help="Local clone of a remote repository that git mappings name; repeatable. Without one, it is "
+    "fetched without any login.",
+)
+@click.option(
+    "--virtual-merge",
+    is_flag=True,
+    help="The commit stands for a merge that is only proposed, as with werf's option of that name.",
+)
+@click.option(
+    "--insecure-registry",
+    "insecure",
+    multiple=True,
+    metavar="HOST:PORT",
+    help="Registry without verified TLS; repeatable. Those on loopback addresses always are.",
+)
+@click.option("--ca-file", type=_FILE, help="More certificate authorities (PEM) to trust.")
+@click.option(
+    "--ssh-key",
+    "ssh_keys",
+    multiple=True,
+    type=_FILE,
+    help="Private key of an SSH agent for commands of stages; repeatable.",
+)
+@click.option(
+    "--stage-timeout", default="1h", show_default=True, help="How long one stage may take."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON (docs/cli.md).")
+@debug_option
+def build_command(**given: Any) -> None:
+    """Run the command."""
+    from conveyor.cli.building import BuildOptions, build  # noqa: PLC0415 - keeps --help fast
+
+    options = BuildOptions(
+        project=project_of(
+            given,
+            repo=given["repo"],
+            remotes=remotes_of(given["remotes"]),
+            virtual_merge=given["virtual_merge"],
+        ),
+        images=given["images"],
+        parallel=given["parallel"],
+        engine=_endpoint(given["docker_host"]),
+        engine_tls=_tls(),
+        network=given["network"],
+        conveyor_image=given["conveyor_image"],
+        insecure=given["insecure"],
+        ca_file=given["ca_file"],
+        ssh_keys=given["ssh_keys"],
+        stage_timeout=given["stage_timeout"],
+    )
+    code, document = asyncio.run(build(options))
+    if given["as_json"]:
+        click.echo(json.dumps(document, indent=1))
+    elif code == 0:
+        for image in document["images"]:
+            if image["final"]:
+                click.echo(f"{image['name'] or '~'} {image['ref']}")
+    raise click.exceptions.Exit(code)
+
+
+def _endpoint(given: str | None) -> str:
+    return given or os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+
+
+def _tls() -> str:
+    if not os.environ.get("DOCKER_TLS_VERIFY"):
+        return ""
+    folder = os.environ.get("DOCKER_CERT_PATH") or str(Path.home() / ".docker")
+    if not Path(folder).is_dir():
+        raise UserError(Reason.INVALID_SPEC, f"DOCKER_CERT_PATH: there is no directory {folder}")
+    return folder
