@@ -28,6 +28,8 @@ from conveyor.adapters.oci_ref import ImageRef, sha256_digest
 from conveyor.adapters.registry import RegistryClient
 from conveyor.adapters.registry_auth import Credentials
 from conveyor.adapters.registry_endpoints import RegistryOptions
+from conveyor.builder.exports import export_copy
+from conveyor.builder.rootfs import Rootfs
 from conveyor.shell.reports import Reports
 
 
@@ -186,6 +188,29 @@ def test_a_result_too_long_for_the_message_goes_into_a_blob(delivery: Any, repo:
     assert set(message) == {"version", "resultDigest"}
     result = json.loads(blob(repo, message["resultDigest"]))
     assert len(result["runs"][0]["layers"]) == 25
+
+
+def test_what_the_stage_program_exports_with_rules_is_accepted(
+    delivery: Any, repo: ImageRef, tmp_path: Path
+) -> None:
+    (tmp_path / "p/a/b").mkdir(parents=True)
+    (tmp_path / "p/a/b/one").write_text("1")
+    (tmp_path / "p/two").write_text("2")
+    delivery.start(task_for(repo, exports=["e0"]))
+    delivery.live()
+    delivery.run(0)
+    kept = {"base": "/", "include": [[False, "p/a/b"]], "required": "p/a/b"}
+    out = os.open(delivery.out / "export-e0.tar", os.O_WRONLY | os.O_CREAT)
+    rules = {"parents": [kept], "exclude": [[False, "p/two"]]}
+    report = export_copy(Rootfs(os.fsencode(tmp_path)), [b"p/a/b"], out, rules)
+    os.close(out)
+    delivery.write("export-e0.json", report)
+    delivery.done()
+    code, result = delivery.end()
+    assert code == 0
+    stored = gzip.decompress(blob(repo, result["exports"]["e0"]["digest"]))
+    with tarfile.open(fileobj=io.BytesIO(stored)) as tar:
+        assert tar.getnames() == ["0", "0/p", "0/p/a", "0/p/a/b", "0/p/a/b/one"]
 
 
 def test_exports_are_pushed(delivery: Any, repo: ImageRef) -> None:

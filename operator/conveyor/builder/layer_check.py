@@ -129,8 +129,9 @@ class LayerCheck:
     def _extension(self, data: bytes) -> None:
         self._want, self._take = _BLOCK, self._header
         records = courier_tar.records(self._kind, data)
-        for key in records:
-            _check_record(key)
+        for key, value in records.items():
+            if not (self._bundle and key == tarformat.NOTE and value == tarformat.IMPLIED):
+                _check_record(key)
         if len(self._extra) + len(records) > 4096:
             raise courier_tar.invalid("too many extended header records before one entry")
         self._extra.update(records)

@@ -137,6 +137,16 @@ def test_a_hard_link_to_a_directory_is_refused() -> None:
         check(tar(*members))
 
 
+def test_a_bundle_may_say_that_a_directory_is_implied() -> None:
+    def noted(value: str) -> bytes:
+        return tar(("x", with_pax(**{"CONVEYOR.note": value})))
+
+    assert check(noted("implied"), bundle=True).entries == 1
+    for data, bundle in ((noted("implied"), False), (noted("archive 0"), True)):
+        with pytest.raises(CourierError, match=r"CONVEYOR\.note"):
+            check(data, bundle=bundle)
+
+
 def test_a_bundle_may_hold_any_name() -> None:
     data = tar((".wh.x", b"content"), (".conveyor/x", b""), ("0/a", b""))
     assert check(data, bundle=True).whiteouts == 0
