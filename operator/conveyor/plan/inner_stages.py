@@ -8,7 +8,7 @@ What is built in the same run is known only when it is stored; until then a slic
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Final
 
 from conveyor.plan import labels
@@ -209,8 +209,17 @@ def _listing(step: BlockStep, block: DockerfileBlock) -> ContextListing:
 
 def _executed(step: BlockStep) -> str:
     """Return everything that a step does as one text; what its `source` is, the caller knows better."""
-    fields = asdict(step)
-    del fields["source"]
-    for name in _NOT_EXECUTED:
-        del fields["instruction"][name]
-    return json.dumps(fields, sort_keys=True, default=str)
+    parts = (
+        {one.name: getattr(part, one.name) for one in fields(part) if one.name not in left_out}
+        for part, left_out in ((step, ("instruction", "source")), (step.instruction, _NOT_EXECUTED))
+    )
+    return json.dumps(list(parts), sort_keys=True, default=_plain)
+
+
+def _plain(value: object) -> object:
+    """Return what JSON has no form for as something that it has one for."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return {one.name: getattr(value, one.name) for one in fields(value)}
+    raise TypeError(value)
