@@ -8,7 +8,7 @@ What is built in the same run is known only when it is stored; until then a slic
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Final
 
 from conveyor.config.dockerfile_mount_points import bound_path
@@ -223,10 +223,25 @@ def _listing(sources: tuple[str, ...], block: DockerfileBlock) -> ContextListing
 
 def _executed(step: BlockStep) -> str:
     """Return everything that a step does as one text; what its `source` and `files` are, the caller knows better."""
-    fields = asdict(step)
-    del fields["source"], fields["told"]
-    for mount in fields["mounts"]:
-        del mount["files"]
-    for name in _NOT_EXECUTED:
-        del fields["instruction"][name]
-    return json.dumps(fields, sort_keys=True, default=str)
+    parts = (
+        _fields(step, "instruction", "source", "told"),
+        _fields(step.instruction, *_NOT_EXECUTED),
+    )
+    return json.dumps(parts, sort_keys=True, default=_plain)
+
+
+def _plain(value: object) -> object:
+    """Return what JSON has no form for as something that it has one for."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return _fields(value, "files")
+    raise TypeError(value)
+
+
+def _fields(value: object, *left_out: str) -> dict[str, object]:
+    return {
+        one.name: getattr(value, one.name)
+        for one in fields(value)  # type: ignore[arg-type]  # dataclasses have no common type
+        if one.name not in left_out
+    }

@@ -40,6 +40,10 @@ class Locks(Protocol):
         """Hold a lock; yields a function that tells whether it is still held."""
         ...
 
+    def local(self, name: str) -> AbstractAsyncContextManager[None]:
+        """Hold a lock that this process alone knows."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
@@ -119,7 +123,7 @@ async def publish(
 
 
 async def _lock(
-    stack: AsyncExitStack, repo: str, action: PublishStage, locks: LockManager
+    stack: AsyncExitStack, repo: str, action: PublishStage, locks: Locks
 ) -> Callable[[], bool]:
     held: Callable[[], bool] = lambda: True  # noqa: E731 - nobody can take a lock of the process
     for one in action.all:

@@ -172,8 +172,22 @@ def test_only_the_last_stored_slice_is_looked_at():
         (("WORKDIR /app", "WORKDIR /srv"), NAMES),
         (("FROM python:3", "FROM python:3 AS app"), []),
         (("ENV A=1", "# why\nENV A=1"), []),
+        (("make LEVEL", "<<E\nmake\nE"), ["RUN7", "dockerfile"]),
+        (("make LEVEL", '["make"]'), ["RUN7", "dockerfile"]),
+        (("COPY src", "COPY --chown=1 src"), ["COPY6", "RUN7", "dockerfile"]),
     ],
-    ids=["last run", "config", "env", "first run", "workdir", "name", "comment"],
+    ids=[
+        "last run",
+        "config",
+        "env",
+        "first run",
+        "workdir",
+        "name",
+        "comment",
+        "heredoc",
+        "exec form",
+        "flag",
+    ],
 )
 def test_a_changed_line_rebuilds_itself_and_what_follows(change, rebuilt):
     project = Project()
