@@ -255,7 +255,7 @@ EOF
 
 FROM asked
 USER root
-RUN echo "${{SSH_AUTH_SOCK:-none}}" >> /tmp/report; ls -A /run/buildkit /tmp >> /tmp/report 2>&1 || true
+RUN (echo "${{SSH_AUTH_SOCK:-none}}"; ls -A /run/buildkit /tmp 2>&1 || true) > /later
 ENTRYPOINT []
 """
 
@@ -268,7 +268,7 @@ def test_a_run_has_the_agent_that_it_asks_for(lab: Harness, tmp_path: Path) -> N
     secret = lab.ssh_secret({"ssh-privatekey": key.read_text()})
     build = lab.build(project, sshKeySecretRefs=[{"name": secret}])
     ref = refs(build.wait_ready())["app"]
-    assert lab.pods.lines(ref, "cat /tmp/report") == [
+    assert lab.pods.lines(ref, "cat /tmp/report /later") == [
         "/run/buildkit/ssh_agent.0",
         "conveyor-e2e",
         "600 1000",
