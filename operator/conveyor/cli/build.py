@@ -12,9 +12,16 @@ from typing import Any
 import click
 
 from conveyor import __version__
+from conveyor.api.dockerfile_mode import DockerfileMode
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
-from conveyor.cli.options import debug_option, project_of, project_options, remotes_of
+from conveyor.cli.options import (
+    debug_option,
+    dockerfile_mode_option,
+    project_of,
+    project_options,
+    remotes_of,
+)
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -66,6 +73,7 @@ else: a command that failed, a registry or an Engine that does not answer; 130 i
 @click.option(
     "--parallel", default=5, show_default=True, type=click.IntRange(1, 100), help="Stages at once."
 )
+@dockerfile_mode_option
 @click.option(
     "--docker-host",
     metavar="ENDPOINT",
@@ -130,6 +138,7 @@ def build_command(**given: Any) -> None:
             repo=given["repo"],
             remotes=remotes_of(given["remotes"]),
             virtual_merge=given["virtual_merge"],
+            dockerfile_mode=DockerfileMode(given["dockerfile_mode"]),
         ),
         images=given["images"],
         parallel=given["parallel"],

@@ -154,6 +154,7 @@ def _spec(options: "BuildOptions", commit: str, local: Mapping[str, Path]) -> Js
         "source": {"git": source | ({} if directory == "." else {"path": directory})},
         "images": list(options.images),
         "parallelTasksLimit": options.parallel,
+        "dockerfileMode": options.project.dockerfile_mode.value,
         "stageTimeout": options.stage_timeout,
         "pushSecretRef": {"name": _LOGINS},
         "env": _variables(project.env),

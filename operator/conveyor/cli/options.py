@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import click
 
+from conveyor.api.dockerfile_mode import DockerfileMode
 from conveyor.cli.project import ProjectOptions
 
 Command = Callable[..., None]
@@ -56,6 +57,17 @@ def project_options(command: Command) -> Command:
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
+
+
+def dockerfile_mode_option(command: Command) -> Command:
+    """Add --dockerfile-mode, whose value is one of `DockerfileMode`."""
+    return click.option(
+        "--dockerfile-mode",
+        type=click.Choice([mode.value for mode in DockerfileMode]),
+        default=DockerfileMode.BUILDKIT.value,
+        show_default=True,
+        help="FROM blocks of a Dockerfile: those that the target needs, or every one up to it in order.",
+    )(command)
 
 
 def debug_option(command: Command) -> Command:

@@ -16,7 +16,13 @@ import click
 
 from conveyor.api.dockerfile_mode import DockerfileMode
 from conveyor.api.errors import UserError
-from conveyor.cli.options import debug_option, project_of, project_options, remotes_of
+from conveyor.cli.options import (
+    debug_option,
+    dockerfile_mode_option,
+    project_of,
+    project_options,
+    remotes_of,
+)
 from conveyor.cli.plan_json import explanation_json, plan_json
 from conveyor.cli.plan_text import explanation_lines, plan_lines
 from conveyor.cli.planning import Planned, plan_project
@@ -100,13 +106,7 @@ class _Asked:
     is_flag=True,
     help="The commit stands for a merge that is only proposed, as with werf's option of that name.",
 )
-@click.option(
-    "--dockerfile-mode",
-    type=click.Choice([mode.value for mode in DockerfileMode]),
-    default=DockerfileMode.BUILDKIT.value,
-    show_default=True,
-    help="Which FROM blocks of a Dockerfile are planned: those that the target needs, or every one up to it.",
-)
+@dockerfile_mode_option
 @click.option(
     "--stages",
     type=_FILE,

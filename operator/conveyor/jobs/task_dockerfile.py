@@ -26,6 +26,8 @@ def block_layers(
     for step in block.steps:
         config = apply_instruction(config, step)
         tasks.append(_block_step(step, config, block, run))
+    if not any(step.told for step in block.steps):
+        return [{"steps": [task]} for task in tasks if task is not None], config
     below, digest = run.order.parent.manifest_digest, run.order.stages[run.number].digest
     return told_layers(block.steps, tasks, below=below, digest=str(digest)), config
 

@@ -8,17 +8,22 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from projects import git
 
+from conveyor.api.dockerfile_mode import DockerfileMode
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
 from conveyor.api.v1alpha1 import ImageBuild
+from conveyor.cli import local_build
 from conveyor.cli.build_text import Progress, document, failure_lines
 from conveyor.cli.local_login import docker_config
 from conveyor.cli.local_packs import Packs
 from conveyor.cli.local_runs import Run
+from conveyor.cli.project import ProjectOptions
 
 # --- who is alive -------------------------------------------------------------------------------------------------------
 
@@ -211,3 +216,16 @@ def test_a_failure_is_told_whole():
     ]
     assert document(found)["failure"]["exitCode"] == 2
     assert document(found)["images"][0]["stages"][0]["state"] == "Failed"
+
+
+# --- the spec -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_mode_of_dockerfiles_gets_into_the_spec():
+    project = ProjectOptions(
+        git=Path(), commit="HEAD", repo="r.example/x", dockerfile_mode=DockerfileMode.LEGACY
+    )
+    options = SimpleNamespace(
+        project=project, images=(), parallel=5, stage_timeout="1h", ssh_keys=()
+    )
+    assert local_build._spec(options, "c" * 40, {"u": Path()})["dockerfileMode"] == "legacy"
