@@ -114,6 +114,10 @@ def remote_sources(instruction: Instruction, *, expanded: bool) -> Mapping[int, 
         for place, word in enumerate(words)
         if is_remote(word) and (expanded or "$" not in word)
     }
+    if found and instruction.flag("exclude"):
+        raise UnsupportedSourceError("--exclude does not reach into URLs and repositories")
+    if found and instruction.flag("unpack").lower() == "true":
+        raise UnsupportedSourceError("--unpack does not open what is fetched; unpack it in a RUN")
     if flag and not open_words:
         if len(words) != 1:
             raise ValueError("--checksum is for one source; write an ADD for each")
