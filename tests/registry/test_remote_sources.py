@@ -30,7 +30,12 @@ from conveyor.builder.courier_task import GitAccess, Limits
 from conveyor.builder.remote_git import Pinned, RemoteStore
 from conveyor.builder.remote_hosts import Gate
 from conveyor.builder.remote_http import Visitor
+from conveyor.config.dockerfile import Instruction
 from conveyor.config.remote_policy import RemotePolicy, policy_of
+from conveyor.config.remote_source import remote_sources
+from conveyor.jobs.task_inputs import Inputs, StageRun
+from conveyor.jobs.task_sources import parts_with_remotes
+from conveyor.plan.model import BlockStep
 
 Answer = Callable[[http.server.BaseHTTPRequestHandler], None]
 AT = "ctx/Dockerfile:7"
@@ -732,6 +737,58 @@ def test_both_kinds_and_the_context_come_to_one_run(lab: Lab, library: Any, site
         ) as tar:
             names.append([member.name for member in tar if not member.isdir()])
     assert names == [["0/file"], ["0/deep/a"], ["0/run"]]
+
+
+# --- beside BuildKit -------------------------------------------------------------------------------------------------
+
+GREETING = b"hello\n"
+TREE = {
+    "": 0o755,
+    "docs": 0o755,
+    "docs/deep": 0o755,
+    "docs/deep/a": 0o644,
+    "link": 0o777,
+    "run": 0o755,
+}
+# What BuildKit 0.26.2 made of `FROM scratch` and one such ADD, with servers like these: names, modes and, of files behind URLs,
+# times and contents. Directories' times are those of the build there.
+AS_BUILDKIT: dict[str, object] = {
+    "SITE/date": {"date": (0o600, 1714979289, GREETING)},
+    "SITE/a%20b?x=1": {"a b": (0o600, 0, GREETING)},
+    "SITE/": {"__unnamed__": (0o600, 0, GREETING)},
+    "SITE/gz.tar.gz": {"gz.tar.gz": (0o600, 0, GREETING)},
+    "SITE/disposition": {"disposition": (0o600, 0, GREETING)},
+    "LIBRARY": TREE,
+    "LIBRARY#heavy:docs": {"": 0o755, "deep": 0o755, "deep/a": 0o644},
+    "--keep-git-dir LIBRARY#:docs": {"": 0o755, "deep": 0o755, "deep/a": 0o644},
+}
+
+
+@pytest.mark.parametrize("words", AS_BUILDKIT)
+def test_as_buildkit_has_it(lab: Lab, site: Site, library: Any, words: str) -> None:
+    site.page("/date", GREETING, Last_Modified="Mon, 06 May 2024 07:08:09 GMT")
+    site.page("/a%20b", GREETING)
+    site.page("/", GREETING)
+    site.page("/gz.tar.gz", gzip.compress(GREETING), Content_Encoding="gzip")
+    site.page("/disposition", GREETING, Content_Disposition='attachment; filename="other"')
+    text = words.replace("SITE", site.url).replace("LIBRARY", library.url)
+    *flags, source = text.split()
+    added = Instruction(keyword="ADD", args=(source, "/x/"), flags=tuple(flags))
+    remotes = remote_sources(added, expanded=True)
+    inputs = Inputs()
+    run = StageRun(number=0, order=None, plan=None, inputs=inputs, repositories=(library.url,))  # type: ignore[arg-type]
+    assert len([*parts_with_remotes(BlockStep(instruction=added, remotes=remotes), run)]) == 1
+    (item,) = inputs.items
+    found = lab.taken({**item, "at": AT}, git=at(library.url))
+    named = {name.removeprefix("0").removeprefix("/"): it for name, it in found.items()}
+    if item["kind"] == "http":
+        seen: object = {
+            name: (it.info.mode, it.info.mtime, it.content) for name, it in named.items()
+        }
+    else:
+        seen = {name: it.info.mode for name, it in named.items()}
+    assert seen == AS_BUILDKIT[words]
+    assert {(it.info.uid, it.info.gid) for it in found.values()} == {(0, 0)}
 
 
 # --- name servers that lie -------------------------------------------------------------------------------------------
