@@ -10,6 +10,7 @@ from typing import Protocol, cast
 import pytest
 import yaml
 
+from conveyor.config.remote_policy import RemotePolicy, policy_json
 from conveyor.shell.settings import Settings
 
 pytestmark = pytest.mark.cluster
@@ -34,6 +35,12 @@ EVERYTHING = {
             "/srv/yarn": {"persistentVolumeClaim": {"claimName": "yarn"}},
             "~/.m2": {"hostPath": {"path": "/srv/m2", "type": "DirectoryOrCreate"}},
         }
+    },
+    "addRemote": {
+        "enabled": True,
+        "allowedHosts": ["example.org", "*.example.net", "files.example.com:8443"],
+        "privateHosts": ["git.corp", "10.0.0.1:8080", "[fd00::1]:8080"],
+        "blockedNetworks": ["34.118.224.0/20", "2001:db8::/32"],
     },
     "caBundle": {"pem": CERTIFICATE},
     "crds": {"keep": False},
@@ -65,6 +72,10 @@ WRONG = {
     },
     "mount of a Secret": {"mounts": {"fromPaths": {"/srv": {"secret": {"secretName": "x"}}}}},
     "relative hostPath": {"mounts": {"fromPaths": {"/srv": {"hostPath": {"path": "srv"}}}}},
+    "host with a scheme": {"addRemote": {"allowedHosts": ["https://example.org"]}},
+    "host with a path": {"addRemote": {"privateHosts": ["git.corp/team"]}},
+    "pattern in the middle": {"addRemote": {"allowedHosts": ["git.*.corp"]}},
+    "address for a network": {"addRemote": {"blockedNetworks": ["10.0.0.1"]}},
     "low port": {"http": {"port": 80}},
     "two bundles": {"caBundle": {"pem": CERTIFICATE, "configMap": {"name": "ca"}}},
     "account without a name": {"serviceAccount": {"create": False}},
@@ -271,6 +282,8 @@ def test_operator_reads_what_the_chart_sets(helm: str) -> None:
         "quay.io": "https://quay-mirror",
     }
     assert settings.mount_from_paths == EVERYTHING["mounts"]["fromPaths"]  # type: ignore[index]
+    assert policy_json(settings.add_remote) == EVERYTHING["addRemote"]
+    assert Settings.from_env(environment(helm, {})).add_remote == RemotePolicy()
     assert settings.callback_url == "http://conveyor.conveyor-system.svc:8443"
     assert settings.ca_file == "/etc/conveyor/ca/ca.crt"
     assert (settings.http_port, settings.max_jobs, settings.log_level) == (8443, 7, "DEBUG")

@@ -16,6 +16,8 @@
   value: {{ toJson .Values.registry.mirrors | quote }}
 - name: CONVEYOR_MOUNT_FROM_PATHS
   value: {{ toJson .Values.mounts.fromPaths | quote }}
+- name: CONVEYOR_ADD_REMOTE
+  value: {{ toJson .Values.addRemote | quote }}
 - name: CONVEYOR_CA_FILE
   value: {{ ternary "/etc/conveyor/ca/ca.crt" "" (ne (include "conveyor.caConfigMap" .) "") | quote }}
 - name: CONVEYOR_CALLBACK_URL

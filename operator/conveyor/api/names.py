@@ -125,6 +125,14 @@ class Reason(StrEnum):
         "MountNotAllowed",
         "A fromPath of werf.yaml has no volume in this cluster: see mounts.fromPaths of the chart.",
     )
+    REMOTE_SOURCE_NOT_ALLOWED = (
+        "RemoteSourceNotAllowed",
+        "An ADD names a host that builds may not fetch from: see addRemote of the chart.",
+    )
+    REMOTE_SOURCE_UNREACHABLE = (
+        "RemoteSourceUnreachable",
+        "The server of an ADD's URL or repository does not answer; tried again.",
+    )
     WERF_CONFIG_NOT_FOUND = "WerfConfigNotFound", "There is no werf.yaml at that commit and path."
 
     GIT_REMOTE_UNREACHABLE = "GitRemoteUnreachable", "The git server does not answer; tried again."

@@ -2,9 +2,9 @@
 
 In: a reason of the list below and a sentence. Out: what ends up as `failure` in the StageResult.
 
-GitUnreachable, GitAuthFailed, CommitNotFound, RegistryDenied, RegistryUnreachable, LayerInvalid,
-InputMissing, InputTooLarge, SecretInvalid, TaskInvalid, Terminated, Internal are the courier's own; StageDied and
-StageNeverStarted say what it saw of the stage container.
+GitUnreachable, GitAuthFailed, CommitNotFound, RegistryDenied, RegistryUnreachable, LayerInvalid, InputMissing,
+InputTooLarge, RemoteForbidden, RemoteUnreachable, ChecksumMismatch, SecretInvalid, TaskInvalid, Terminated, Internal
+are the courier's own; StageDied and StageNeverStarted say what it saw of the stage container.
 """
 
 from typing import Final

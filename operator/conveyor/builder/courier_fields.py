@@ -62,6 +62,10 @@ class Fields:
         """All fields, each a string."""
         return {key: self.text(key) for key in self._value}
 
+    def plain(self) -> Mapping[str, object]:
+        """All fields as they are."""
+        return self._value
+
     def one_or_more(self, name: str) -> tuple[str, ...]:
         """A string or a list of strings."""
         value = self._value.get(name)

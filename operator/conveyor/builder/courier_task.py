@@ -15,6 +15,8 @@ from typing import Final
 
 from conveyor.builder.courier_errors import CourierError
 from conveyor.builder.courier_fields import Fields, invalid
+from conveyor.builder.courier_remote import RemoteInput, git_tree_input, http_input, remote_policy
+from conveyor.config.remote_policy import RemotePolicy
 
 _VERSION: Final = 2
 _MAX_TASK: Final = 64 << 20
@@ -99,19 +101,22 @@ class BlobInput:
 
 
 GitInput = GitArchive | GitPatch | ContextCopy
-StageInput = GitInput | BlobInput
+StageInput = GitInput | BlobInput | RemoteInput
+_WITHOUT_REPOSITORY: Final = frozenset({"blob", "http"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What is accepted from hostile hands: bytes of a layer's and an input's tar, entries of either,
-    and seconds for the stage container to appear.
+    """What is accepted from hostile hands: bytes of a layer's and an input's tar, entries of either, seconds for the
+    stage container to appear, for a remote source to come, and for the next of its bytes.
     """  # noqa: D205 - one sentence
 
     layer_bytes: int = 32 << 30
     entries: int = 2_000_000
     input_bytes: int = 8 << 30
     start_seconds: int = 900
+    remote_seconds: int = 480
+    remote_stall_seconds: int = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +135,7 @@ class CourierTask:
     callback_url: str | None = None
     callback_token: str = field(default="", repr=False)
     ssh: SshAgent | None = None
+    remote: RemotePolicy = field(default_factory=RemotePolicy)
     limits: Limits = Limits()
 
     def inputs_of(self, run: int) -> tuple[StageInput, ...]:
@@ -162,6 +168,7 @@ def parse_task(text: str) -> CourierTask:
         callback_url=callback.text("url") if callback is not None else None,
         callback_token=callback.optional("token") or "" if callback is not None else "",
         ssh=_ssh(ssh) if ssh is not None else None,
+        remote=remote_policy(fields.inner("remote")),
         limits=_limits(fields.inner("limits")),
     )
 
@@ -199,13 +206,15 @@ def _limits(fields: Fields | None) -> Limits:
         entries=fields.number("entries", usual.entries),
         input_bytes=fields.number("inputBytes", usual.input_bytes),
         start_seconds=fields.number("startSeconds", usual.start_seconds),
+        remote_seconds=fields.number("remoteSeconds", usual.remote_seconds),
+        remote_stall_seconds=fields.number("remoteStallSeconds", usual.remote_stall_seconds),
     )
 
 
 def _input(value: object, index: int, repositories: int) -> StageInput:
     fields = Fields(value, f"task.inputs[{index}]")
     run, file, kind = fields.number("run", 0), _file(fields), fields.text("kind")
-    if kind != "blob" and fields.number("repository", 0) >= repositories:
+    if kind not in _WITHOUT_REPOSITORY and fields.number("repository", 0) >= repositories:
         raise invalid(
             f"{fields.path}.repository", f"the number of one of {repositories} in task.git"
         )
@@ -218,8 +227,13 @@ def _input(value: object, index: int, repositories: int) -> StageInput:
             return _context(fields, run, file)
         case "blob":
             return _blob(fields, run, file)
+        case "http":
+            return http_input(fields, run, file)
+        case "gitTree":
+            return git_tree_input(fields, run, file)
         case _:
-            raise invalid(f"{fields.path}.kind", "gitArchive, gitPatch, context or blob")
+            known = "gitArchive, gitPatch, context, blob, http or gitTree"
+            raise invalid(f"{fields.path}.kind", known)
 
 
 def _file(fields: Fields) -> str:

@@ -15,6 +15,7 @@ from conveyor.adapters.registry import RegistryClient
 from conveyor.adapters.registry_errors import NotFoundError
 from conveyor.builder.courier_errors import CourierError
 from conveyor.builder.courier_io import Exchange
+from conveyor.builder.courier_remote import GitTreeInput, HttpInput, RemoteInput
 from conveyor.builder.courier_task import (
     BlobInput,
     ContextCopy,
@@ -26,6 +27,11 @@ from conveyor.builder.courier_task import (
 from conveyor.builder.inputs_archive import write_archive, write_patch
 from conveyor.builder.inputs_context import write_context
 from conveyor.builder.inputs_git import GitStore
+from conveyor.builder.inputs_git_tree import write_git_tree
+from conveyor.builder.inputs_http import write_http
+from conveyor.builder.remote_hosts import Gate
+from conveyor.builder.remote_http import Visitor
+from conveyor.config.remote_source import shown_url
 
 _PIECE: Final = 1 << 20
 
@@ -54,8 +60,21 @@ class InputProvider:
     async def _one(self, item: StageInput) -> None:
         if isinstance(item, BlobInput):
             await self._blob(item)
+        elif isinstance(item, HttpInput | GitTreeInput):
+            await self._remote(item)
         else:
             await asyncio.to_thread(self._from_git, item)
+
+    async def _remote(self, item: RemoteInput) -> None:
+        task = self._task
+        url = item.url if isinstance(item, HttpInput) else task.git[item.repository].url
+        gate = Gate(policy=task.remote, place=f"{item.at}: {shown_url(url)}")
+        visitor = Visitor(gate=gate, limits=task.limits, ca_file=task.ca_file)
+        with self._exchange.create_input(item.file) as out:
+            if isinstance(item, HttpInput):
+                await write_http(item, out, visitor)
+            else:
+                await write_git_tree(item, task.git[item.repository], out, visitor)
 
     def _from_git(self, item: GitInput) -> None:
         store = self._fetched(item.repository)
@@ -141,7 +160,7 @@ class _Gunzip:
 def _commits(task: CourierTask, repository: int) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for item in task.inputs:
-        if isinstance(item, BlobInput) or item.repository != repository:
+        if not isinstance(item, GitInput) or item.repository != repository:
             continue
         if isinstance(item, GitPatch):
             found[item.start] = None

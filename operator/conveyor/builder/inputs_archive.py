@@ -5,7 +5,9 @@ In: a fetched repository and a mapping's filters. Out: a tar on a file. Made fro
 symlinks as they are, time of the commit, owner 0:0 (werf-semantics: gitArchive content).
 """
 
+import shutil
 from collections.abc import Iterable
+from pathlib import Path
 from typing import BinaryIO, Final
 
 from conveyor.builder import tarformat
@@ -24,8 +26,17 @@ _SYMLINK: Final = "120000"
 class TarOut:
     """Writes entries of a tree to a tar, within limits."""
 
-    def __init__(self, out: BinaryIO, objects: GitObjects, mtime: int, limits: Limits) -> None:
+    def __init__(
+        self,
+        out: BinaryIO,
+        objects: GitObjects,
+        mtime: int,
+        limits: Limits,
+        *,
+        dir_mode: int = 0o775,
+    ) -> None:
         self._out = out
+        self._dir_mode = dir_mode
         self._objects = objects
         self._mtime = mtime
         self._limits = limits
@@ -38,7 +49,7 @@ class TarOut:
             return
         self.dir(name.rpartition(b"/")[0], implied=implied)
         self._dirs.add(name)
-        entry = self._entry(name, tarformat.DIR, 0o775)
+        entry = self._entry(name, tarformat.DIR, self._dir_mode)
         entry.note = tarformat.IMPLIED if implied else b""
         self._put(entry)
 
@@ -75,6 +86,19 @@ class TarOut:
             left -= len(data)
             self._out.write(data)
         self._out.write(tarformat.padding(file.size))
+
+    def plain(self, name: bytes, path: Path) -> None:
+        """Write a file of our own disk, its directories are not written.
+
+        Raises:
+            CourierError: InputTooLarge.
+        """
+        entry = self._entry(name, tarformat.FILE, 0o644)
+        entry.size = path.stat().st_size
+        self._put(entry)
+        with path.open("rb") as source:
+            shutil.copyfileobj(source, self._out)
+        self._out.write(tarformat.padding(entry.size))
 
     def close(self) -> None:
         """End the archive."""

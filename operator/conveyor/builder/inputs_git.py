@@ -59,6 +59,9 @@ _GONE: Final = re.compile(r"not found|does not exist|not appear to be a git", re
 class GitStore:
     """A bare repository in a temporary directory of this container."""
 
+    _program: tuple[str, ...] = ("git",)
+    _seconds: float = _FETCH_SECONDS
+
     def __init__(self, home: Path) -> None:
         self._home = home
         self._repo = home / "repo.git"
@@ -98,13 +101,16 @@ class GitStore:
     def _fetch_commits(
         self, access: GitAccess, commits: Sequence[str], ca_file: str | None
     ) -> None:
-        environment = access_environment(self._home, access, ca_file)
+        environment = self._environment(access, ca_file)
         done = self._fetch(access.url, environment, ["--depth=1", "--", access.url, *commits])
         if done is not None and _REFUSED.search(done):
             heads = ["--", access.url, "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"]
             done = self._fetch(access.url, environment, heads)
         if done is not None and not _REFUSED.search(done):
             raise CourierError("GitUnreachable", f"git fetch {safe_url(access.url)}: {done}")
+
+    def _environment(self, access: GitAccess, ca_file: str | None) -> dict[str, str]:
+        return access_environment(self._home, access, ca_file)
 
     def has_commit(self, commit: str) -> bool:
         """Whether the commit is here."""
@@ -174,11 +180,11 @@ class GitStore:
     ) -> subprocess.CompletedProcess[bytes]:
         where = [f"--git-dir={self._repo}"] if inside else []
         return subprocess.run(  # noqa: S603 - a list, every part of it checked
-            ["git", *_OPTIONS, *where, *arguments],  # noqa: S607 - PATH is the image's
+            [*self._program, *_OPTIONS, *where, *arguments],
             env=environment or base_environment(self._home),
             stdin=stdin or subprocess.DEVNULL,
             capture_output=True,
-            timeout=_FETCH_SECONDS,
+            timeout=self._seconds,
             check=False,
         )
 
@@ -209,7 +215,7 @@ class GitStore:
         try:
             done = self._run([*command, "--no-recurse-submodules", *arguments], environment)
         except subprocess.TimeoutExpired:
-            return f"not finished after {_FETCH_SECONDS} s"
+            return f"not finished after {self._seconds} s"
         if done.returncode == 0:
             return ""
         return (

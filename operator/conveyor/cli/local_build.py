@@ -24,7 +24,7 @@ from conveyor.api import names
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
 from conveyor.api.v1alpha1 import EnvVar, ImageBuild
-from conveyor.builder.courier_task import BlobInput, GitPatch, parse_task
+from conveyor.builder.courier_task import GitInput, GitPatch, parse_task
 from conveyor.builder.inputs_git import PACK
 from conveyor.cli.local_login import docker_config
 from conveyor.cli.local_packs import Packs
@@ -76,7 +76,7 @@ class Material:
         task = parse_task(_courier_task(job))
         wanted: dict[str, None] = {}
         for item in task.inputs:
-            if not isinstance(item, BlobInput) and task.git[item.repository].url == url:
+            if isinstance(item, GitInput) and task.git[item.repository].url == url:
                 wanted |= {item.start: None} if isinstance(item, GitPatch) else {}
                 wanted[item.commit] = None
         return await self.packs.of(directory, tuple(wanted))

@@ -25,22 +25,21 @@ from conveyor.config.dockerfile_values import (
     parse_health,
     port_range,
 )
+from conveyor.config.remote_source import UnsupportedSourceError, is_remote, remote_sources
 
 BLOCK_NAME = re.compile(r"^[a-z][a-z0-9\-_.]*$")
-_REMOTE = re.compile(r"^(https?|ftp|ssh|git)://|^git@|^[^/]+@[^/:]+:.*|\.git(#.*)?$")
 _HEALTH_FLAGS = ("interval", "timeout", "start-period", "start-interval", "retries")
 _FLAGS: Mapping[str, tuple[str, ...]] = {
     "FROM": ("platform",),
     "COPY": ("from", "chown", "chmod", "link", "parents", "exclude"),
-    "ADD": ("chown", "chmod", "link", "exclude", "unpack"),
+    "ADD": ("chown", "chmod", "link", "exclude", "unpack", "keep-git-dir", "checksum"),
     "HEALTHCHECK": _HEALTH_FLAGS,
     "RUN": ("mount", "network", "security"),
 }
 _UNSUPPORTED_FLAGS: Mapping[str, tuple[str, ...]] = {
-    "ADD": ("keep-git-dir", "checksum"),
     "RUN": ("device",),
 }
-_BOOLEAN = frozenset({"link", "parents", "unpack"})
+_BOOLEAN = frozenset({"link", "parents", "unpack", "keep-git-dir"})
 _REPEATED = frozenset({"mount", "exclude"})
 TRIGGERS_REFUSED = frozenset({"ONBUILD", "FROM", "MAINTAINER"})
 _RUN_VALUES = {"network": ("default", "none", "host"), "security": ("sandbox", "insecure")}
@@ -87,13 +86,6 @@ def unbuildable_flag(instruction: Instruction) -> str:
     for flag in instruction.flags if instruction.keyword == "RUN" else ():
         if why := _UNBUILDABLE_FLAGS.get(flag):
             return f"RUN {flag} is not supported: {why}"
-    return ""
-
-
-def unsupported_add_source(source: str) -> str:
-    """Return why an ADD source is not supported, "" when it is a plain file or directory."""
-    if _REMOTE.search(source):
-        return f"ADD {source}: remote sources are not supported; fetch it in a RUN"
     return ""
 
 
@@ -188,6 +180,7 @@ def _check_copy(instruction: Instruction) -> None:
     if instruction.flag("chmod") and "$" not in instruction.flag("chmod"):
         octal_mode(instruction.flag("chmod"))
     selection.rules(instruction.flag_values("exclude"))
+    _check_remote(instruction)
     _check_sources(instruction)
 
 
@@ -209,11 +202,16 @@ def _check_heredoc(heredoc: Heredoc) -> None:
         raise ValueError(problem)
 
 
+def _check_remote(instruction: Instruction) -> None:
+    try:
+        remote_sources(instruction, expanded=False)
+    except UnsupportedSourceError as problem:
+        raise _UnsupportedError(str(problem)) from None
+
+
 def _check_source(keyword: str, source: str) -> None:
-    if "$" in source:
-        return  # looked at again when it is expanded
-    if keyword == "ADD" and (why := unsupported_add_source(source)):
-        raise _UnsupportedError(why)
+    if "$" in source or is_remote(source):
+        return  # looked at again when it is expanded, or as a whole
     if why := check_context_source(keyword, source):
         raise ValueError(why)
 

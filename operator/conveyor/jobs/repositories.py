@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from conveyor.api.spec import ImageBuildSpec
 from conveyor.api.v1alpha1 import LocalRef
 from conveyor.config.model import GitMapping
+from conveyor.config.remote_source import GitSource
 from conveyor.jobs.model import JobOrder
 from conveyor.jobs.ssh import SECRETS_PATH
 from conveyor.plan.digest import OWN_REPOSITORY
@@ -54,14 +55,19 @@ def changes_files(patch: GitPatch) -> bool:
 def _names(order: JobOrder) -> Iterator[str]:
     for stage in order.stages:
         yield from (mapping.repository for mapping in _mappings(stage.work))
-        if stage.work.block is not None and any(map(_from_context, stage.work.block.steps)):
+        steps = stage.work.block.steps if stage.work.block is not None else ()
+        if any(map(_from_context, steps)):
             yield OWN_REPOSITORY
+        for step in steps:
+            remotes = step.remotes.values()
+            yield from (remote.url for remote in remotes if isinstance(remote, GitSource))
 
 
 def _from_context(step: BlockStep) -> bool:
     copies = step.instruction.keyword in {"COPY", "ADD"}
     mounts = any(it.files is not None and not it.files.image for it in step.mounts)
-    return mounts or (copies and not (step.source and step.source.image))
+    local = len(step.remotes) < len(step.instruction.args) - 1
+    return mounts or (copies and local and not (step.source and step.source.image))
 
 
 def _mappings(work: StageWork) -> Iterator[GitMapping]:

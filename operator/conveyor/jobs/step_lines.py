@@ -17,13 +17,13 @@ _KEPT = "Layer taken from the pod; no intermediate container is left"
 
 
 def told_layers(
-    steps: Sequence[BlockStep], tasks: Sequence[Json | None], *, below: str, digest: str
+    steps: Sequence[BlockStep], tasks: Sequence[Sequence[Json]], *, below: str, digest: str
 ) -> list[Json]:
     """Return a layer for every task, with the lines of all steps.
 
     Args:
         steps: The instructions, FROM first; those without `told` are not told.
-        tasks: What each comes to in the stage task, None for one that needs no pod.
+        tasks: The steps that each comes to in the stage task, none for one that needs no pod.
         below: Manifest digest of the image below, "" for scratch.
         digest: The stage's.
     """
@@ -33,10 +33,10 @@ def told_layers(
         lines += [step.told] if step.told else []
         short = _id(step, "" if number == len(steps) else str(number), below, digest)
         after = _after(step, short) if step.told else []
-        if task is None:
+        if not task:
             lines += after
             continue
-        layers.append({"steps": [*_say(lines), task, *_say(after)]})
+        layers.append({"steps": [*_say(lines), *task, *_say(after)]})
         lines = []
     if lines and layers:
         layers[-1] = {"steps": [*_steps(layers[-1]), *_say(lines)]}

@@ -14,6 +14,7 @@ from typing import Final
 
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
+from conveyor.config.remote_policy import RemotePolicy, policy_json
 from conveyor.jobs import ssh
 from conveyor.jobs.manifest import CA_PATH
 from conveyor.jobs.model import Export, JobOrder
@@ -38,6 +39,7 @@ class Surroundings:
         git: The repositories that this Job fetches from.
         registry_configs: Paths of mounted docker configs.
         commit_env: WERF_COMMIT_* variables for stapel stages.
+        remote: Where an ADD may fetch from.
         ssh_keys: Directories of mounted Secrets whose keys an SSH agent offers to user stages.
         secrets: Ids that the ImageBuild has a Secret for.
         keeps_caches: Whether caches of RUN lie in a claim.
@@ -55,6 +57,7 @@ class Surroundings:
     ssh_keys: tuple[str, ...] = ()
     secrets: frozenset[str] = frozenset()
     keeps_caches: bool = False
+    remote: RemotePolicy = field(default_factory=RemotePolicy)
 
 
 def tasks(order: JobOrder, plan: BuildPlan, around: Surroundings) -> tuple[str, str]:
@@ -133,6 +136,7 @@ def _courier(order: JobOrder, around: Surroundings, inputs: Inputs) -> Json:
         "exports": [f"e{index}" for index in range(len(order.exports))],
         "callback": callback if around.callback_url else None,
         **({"ssh": ssh.courier_task(around.ssh_keys)} if agent else {}),
+        **({"remote": policy_json(around.remote)} if inputs.remote else {}),
     }
 
 

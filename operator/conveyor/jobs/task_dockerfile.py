@@ -12,6 +12,7 @@ from conveyor.config.dockerfile_modes import mode_changes, octal_mode
 from conveyor.jobs import exports
 from conveyor.jobs.step_lines import told_layers
 from conveyor.jobs.task_inputs import Json, StageRun
+from conveyor.jobs.task_sources import parts_with_remotes
 from conveyor.plan.digest import OWN_REPOSITORY
 from conveyor.plan.image_config import Config, apply_instruction, run_command
 from conveyor.plan.image_config_parts import absolute, inner, text
@@ -22,14 +23,26 @@ def block_layers(
     block: DockerfileBlock, run: StageRun, config: Config
 ) -> tuple[list[Json], Config]:
     """One layer for every instruction that may change files; the others only move the config on."""
-    tasks: list[Json | None] = []
+    tasks: list[list[Json]] = []
     for step in block.steps:
         config = apply_instruction(config, step)
-        tasks.append(_block_step(step, config, block, run))
+        tasks.append(_block_steps(step, config, block, run))
     if not any(step.told for step in block.steps):
-        return [{"steps": [task]} for task in tasks if task is not None], config
+        return [{"steps": steps} for steps in tasks if steps], config
     below, digest = run.order.parent.manifest_digest, run.order.stages[run.number].digest
     return told_layers(block.steps, tasks, below=below, digest=str(digest)), config
+
+
+def _block_steps(
+    step: BlockStep, config: Mapping[str, object], block: DockerfileBlock, run: StageRun
+) -> list[Json]:
+    if step.remotes:
+        parts = parts_with_remotes(step, run)
+        return [
+            _copy(part, config, file or _copied_files(part, block, run)) for part, file in parts
+        ]
+    made = _block_step(step, config, block, run)
+    return [made] if made is not None else []
 
 
 def _block_step(

@@ -9,6 +9,7 @@ from conveyor.jobs.model import Export, JobOrder
 from conveyor.plan.model import BuildPlan
 
 Json = dict[str, object]
+REMOTE_KINDS = frozenset({"http", "gitTree"})
 
 
 @dataclass(slots=True)
@@ -16,6 +17,11 @@ class Inputs:
     """Inputs of one Job, numbered as they are asked for."""
 
     items: list[Json] = field(default_factory=list)
+
+    @property
+    def remote(self) -> bool:
+        """Whether something is fetched from where an ADD says."""
+        return any(item["kind"] in REMOTE_KINDS for item in self.items)
 
     def add(self, run: int, kind: str, **what: object) -> str:
         """Have something fetched for a run; returns the file it will be in."""

@@ -193,12 +193,12 @@ def _components(
             components.append(item)
             continue
         question = _context_question(source, item)
-        checksum = progress.answer(question)
+        checksum = progress.answer(question) if item.sources else ""
         added = _added(source, item, progress)
         if not (isinstance(checksum, str) and isinstance(added, str)):
             complete = False
             continue
-        if not checksum and not added and all(_is_plain(path) for path in item.sources):
+        if item.sources and not (checksum or added or any(map(_is_open, item.sources))):
             raise missing_sources(source.parsed, item)
         components.append(item.component(checksum, added))
     if source.image.cache_version:
@@ -223,8 +223,9 @@ def _added(source: Source, files: ContextFiles, progress: Progress) -> Answer:
     return progress.answer(question)
 
 
-def _is_plain(path: str) -> bool:
-    return path != "." and not has_wildcard(path)
+def _is_open(path: str) -> bool:
+    """Whether a source may match nothing."""
+    return path == "." or has_wildcard(path)
 
 
 def _context_question(source: Source, files: ContextFiles) -> ContextChecksum:

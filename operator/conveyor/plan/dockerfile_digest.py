@@ -22,6 +22,7 @@ from conveyor.config.dockerfile_selection import hashed_source
 from conveyor.config.dockerfile_syntax import parse_instructions
 from conveyor.config.dockerfile_words import ExpansionError, expand_word
 from conveyor.config.dockerignore import context_source
+from conveyor.config.remote_source import is_remote
 from conveyor.plan.digest import sha256_args
 from conveyor.plan.dockerfile_args import Arguments, declared, expanded
 from conveyor.plan.model import Component
@@ -171,9 +172,11 @@ class BlockDigests:
             text = Component(label=keyword, value=self._text(instruction, variables))
             return [text, *bodies, *self._bound(instruction, variables)]
         items: list[Item] = [Component(label=keyword, value=instruction.original), *bodies]
+        # A remote source is in the digest by its line alone, as in werf: what is behind it is not looked at.
         paths = source_words(instruction)
         if paths and not instruction.flag("from"):
             words = [self._word(line, word, variables) for word in paths]
+            words = [word for word in words if not is_remote(word)]
             if instruction.is_set("parents"):
                 words = list(map(hashed_source, words))
             sources = tuple(map(context_source, words))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from conveyor.api.errors import UserError
 from conveyor.config.dockerfile import Block, Dockerfile, Instruction
-from conveyor.config.dockerfile_check import check_context_source, unsupported_add_source
+from conveyor.config.dockerfile_check import check_context_source
 from conveyor.config.dockerfile_heredocs import (
     MAX_HEREDOC,
     heredoc_word,
@@ -19,7 +19,7 @@ from conveyor.config.dockerfile_heredocs import (
     script_body,
     source_bodies,
 )
-from conveyor.config.dockerfile_model import NOT_SUPPORTED, Heredoc
+from conveyor.config.dockerfile_model import Heredoc
 from conveyor.config.dockerfile_modes import octal_mode
 from conveyor.config.dockerfile_mounts import mount_flags
 from conveyor.config.dockerfile_patterns import has_wildcard, name_regex
@@ -31,12 +31,14 @@ from conveyor.config.dockerfile_words import (
     expand_word_seen,
     expand_words,
 )
+from conveyor.config.remote_source import is_remote
 from conveyor.plan.dockerfile_args import (
     Arguments,
     declared,
     expansion_error,
     proxy_environment,
 )
+from conveyor.plan.dockerfile_remotes import step_remotes
 from conveyor.plan.dockerfile_step_mounts import (
     depends_on_workdir,
     moved,
@@ -141,7 +143,12 @@ class StepMaker:
         source = None
         if keyword in ("COPY", "ADD"):
             source = sources.get(instruction.flag("from"), CopySource())
-        step = BlockStep(instruction=self._expanded(instruction, scope), env=env, source=source)
+        made = self._expanded(instruction, scope)
+        step = BlockStep(instruction=made, env=env, source=source)
+        if source:
+            checksum = self._word(instruction.line, instruction.flag("checksum"), scope)
+            found = step_remotes(self._parsed, instruction, made, checksum)
+            step = replace(step, remotes=found)
         if mount_flags(instruction):
             step = self._with_mounts(step, scope, sources)
         if keyword == "WORKDIR":
@@ -225,9 +232,9 @@ class StepMaker:
             yield heredoc
 
     def _source(self, instruction: Instruction, source: str) -> None:
+        if is_remote(source):
+            return  # looked at by itself
         keyword, line = instruction.keyword, instruction.line
-        if keyword == "ADD" and (why := unsupported_add_source(source)):
-            raise self._parsed.error(line, why, reason=NOT_SUPPORTED)
         if not instruction.flag("from") and (why := check_context_source(keyword, source)):
             raise self._parsed.error(line, why)
         if instruction.is_set("parents"):

@@ -204,8 +204,10 @@ def _known_digest(reference: str, chain: Chain) -> str:
 
 def _taken(step: BlockStep) -> Iterator[tuple[CopySource, tuple[str, ...]]]:
     """What a COPY or ADD takes, or a RUN mounts, and from where."""
-    if step.source is not None:
-        yield step.source, step.instruction.args[:-1]
+    words = step.instruction.args[:-1]
+    local = tuple(word for place, word in enumerate(words) if place not in step.remotes)
+    if step.source is not None and (local or not step.remotes):
+        yield step.source, local
     for planned in step.mounts:
         if planned.files is not None:
             yield planned.files, (bound_path(planned.mount),)
@@ -223,8 +225,9 @@ def _listing(sources: tuple[str, ...], block: DockerfileBlock) -> ContextListing
 
 def _executed(step: BlockStep) -> str:
     """Return everything that a step does as one text; what its `source` and `files` are, the caller knows better."""
+    unused = () if step.remotes else ("remotes",)
     parts = (
-        _fields(step, "instruction", "source", "told"),
+        _fields(step, "instruction", "source", "told", *unused),
         _fields(step.instruction, *_NOT_EXECUTED),
     )
     return json.dumps(parts, sort_keys=True, default=_plain)
@@ -235,7 +238,7 @@ def _plain(value: object) -> object:
     if isinstance(value, Mapping):
         return dict(value)
     if is_dataclass(value) and not isinstance(value, type):
-        return _fields(value, "files")
+        return _fields(value, "files", "at")
     raise TypeError(value)
 
 

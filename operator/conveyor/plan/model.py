@@ -18,6 +18,7 @@ from conveyor.config.model import (
     Mount,
 )
 from conveyor.config.model_image_config import DockerInstructions, ImageSpec
+from conveyor.config.remote_source import RemoteSource
 from conveyor.plan.answers import ContentDigest, StageDesc, StageDigest
 from conveyor.plan.questions import Question
 
@@ -163,6 +164,7 @@ class BlockStep:
         mounts: Of RUN, in order.
         refused: Why this version cannot carry it out, "" when it can.
         told: What the log of the stage says before it, "" for nothing.
+        remotes: Of ADD: those of its sources that are fetched from elsewhere, by their place among the sources.
     """
 
     instruction: Instruction
@@ -171,6 +173,7 @@ class BlockStep:
     mounts: tuple[PlannedMount, ...] = ()
     refused: str = ""
     told: str = ""
+    remotes: Mapping[int, RemoteSource] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

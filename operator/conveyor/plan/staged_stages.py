@@ -14,6 +14,7 @@ from conveyor.config.dockerfile_heredocs import source_words
 from conveyor.config.dockerfile_mounts import RunMount, mount_flags, parse_mount
 from conveyor.config.dockerfile_selection import hashed_source
 from conveyor.config.dockerignore import context_source
+from conveyor.config.remote_source import is_remote
 from conveyor.plan import labels
 from conveyor.plan.chain import Chain
 from conveyor.plan.digest import hashed
@@ -152,7 +153,8 @@ class BlockStages:
         return copy_components(instruction, "", self._hash(instruction, question)) + bodies
 
     def _copied(self, instruction: Instruction) -> ContextHash | None:
-        sources = source_words(instruction)
+        # werf looks at no remote source; with nothing else there is no checksum either.
+        sources = tuple(one for one in source_words(instruction) if not is_remote(one))
         if instruction.flag("from") or not sources:
             return None
         if instruction.is_set("parents"):
@@ -203,7 +205,7 @@ class BlockStages:
 
 
 def _flags(instruction: Instruction) -> list[Component]:
-    """Return flags that change which files are taken, and that werf's rule for staged instructions does not see."""
-    names = ("parents", "exclude", "unpack")
+    """Return flags that change which files are taken or accepted, and that werf's rule for staged instructions does not see."""
+    names = ("parents", "exclude", "unpack", "checksum", "keep-git-dir")
     found = [flag for flag in instruction.flags if flag.removeprefix("--").startswith(names)]
     return [Component(label="flags", value=" ".join(found))] if found else []

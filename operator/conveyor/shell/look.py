@@ -27,6 +27,7 @@ from conveyor.jobs.decision import (
 from conveyor.jobs.manifest import run_id
 from conveyor.jobs.model import Bundle, ObservedJob
 from conveyor.jobs.run import Run
+from conveyor.plan.add_remote import check_remotes
 from conveyor.plan.buildable import check_built
 from conveyor.plan.facts import Facts
 from conveyor.plan.model import BuildPlan, StageState
@@ -119,6 +120,9 @@ class Course:
         plan = await self._answers.plan(look.session, look.config, facts, look.images, scope)
         if spec.require_built:
             check_built(plan)
+        check_remotes(
+            plan, look.session.around.remote, lambda url: spec.git_secret(url) is not None
+        )
         return plan
 
     async def _step(self, look: Look) -> Step:

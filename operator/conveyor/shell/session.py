@@ -283,4 +283,5 @@ def _surroundings(build: ImageBuild, settings: Settings, *, ca: bool) -> Surroun
         ssh_keys=ssh.key_paths(build),
         secrets=frozenset(secret.id for secret in build.spec.secrets),
         keeps_caches=build.spec.mounts.cache is not None,
+        remote=settings.add_remote,
     )

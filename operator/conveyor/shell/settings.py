@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from conveyor.config.paths import clean
+from conveyor.config.remote_policy import RemotePolicy, policy_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,8 @@ class Settings:
     """Registry host to the URL of a mirror that is asked first."""
     mount_from_paths: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     """Values of `mount: {fromPath: …}` that stapel images may use, each with its Kubernetes volume source."""
+    add_remote: RemotePolicy = field(default_factory=RemotePolicy)
+    """Where ADD of a URL or repository may fetch from."""
     ca_file: str = ""
     """PEM file with additional certificate authorities; also given to build pods."""
     callback_url: str = ""
@@ -96,6 +99,13 @@ def _volumes(text: str) -> Mapping[str, Mapping[str, object]]:
     return {clean(str(path)): volume for path, volume in data.items()}
 
 
+def _policy(text: str) -> RemotePolicy:
+    data = json.loads(text)
+    if not isinstance(data, dict):
+        raise ValueError('must be a JSON object like {"allowedHosts": ["example.com"]}')  # noqa: TRY004
+    return policy_of(data)
+
+
 def _is_volume(value: object) -> bool:
     """One kind of volume source with its fields, as in a pod."""
     fields = list(value.values()) if isinstance(value, dict) else []
@@ -139,6 +149,7 @@ _VARIABLES: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "insecure_registries": ("INSECURE_REGISTRIES", _words),
     "registry_mirrors": ("REGISTRY_MIRRORS", _mirrors),
     "mount_from_paths": ("MOUNT_FROM_PATHS", _volumes),
+    "add_remote": ("ADD_REMOTE", _policy),
     "ca_file": ("CA_FILE", str),
     "callback_url": ("CALLBACK_URL", str),
     "http_port": ("HTTP_PORT", _number(1, 65535)),

@@ -199,23 +199,11 @@ MISTAKES: dict[str, tuple[str, str, int, str]] = {
         2,
         "--chmod=rwx: neither an octal mode (0644) nor a symbolic one (u=rwX,go=rX)",
     ),
-    "ADD url": (
-        "FROM a\nADD https://example.org/x /x\n",
-        NOT_SUPPORTED,
-        2,
-        "ADD https://example.org/x: remote sources are not supported; fetch it in a RUN",
-    ),
     "ADD unpack": (
         "FROM a\nADD --unpack=yes a.tar /x\n",
         INVALID,
         2,
         "flag --unpack=yes has no valid value",
-    ),
-    "ADD git": (
-        "FROM a\nADD git@example.org:x/y.git /x\n",
-        NOT_SUPPORTED,
-        2,
-        "ADD git@example.org:x/y.git: remote sources are not supported; fetch it in a RUN",
     ),
     "ENV without value": (
         "FROM a\nRUN x\nENV \\\n  A\nRUN y\n",

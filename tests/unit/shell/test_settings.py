@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 
+from conveyor.config.remote_policy import RemotePolicy
 from conveyor.shell.settings import _VARIABLES, Settings
 
 GOOD = {
@@ -24,6 +25,11 @@ GOOD = {
         "mount_from_paths",
         '{"/srv/x/": {"hostPath": {"path": "/srv/x"}}}',
         {"/srv/x": {"hostPath": {"path": "/srv/x"}}},
+    ),
+    "ADD_REMOTE": (
+        "add_remote",
+        '{"allowedHosts": ["Example.org"], "blockedNetworks": ["10.0.0.0/8"]}',
+        RemotePolicy(allowed_hosts=("example.org",), blocked_networks=("10.0.0.0/8",)),
     ),
     "CA_FILE": ("ca_file", "/etc/ca.pem", "/etc/ca.pem"),
     "CALLBACK_URL": ("callback_url", "http://10.0.0.1:8080", "http://10.0.0.1:8080"),
@@ -77,6 +83,10 @@ def test_a_variable_sets_its_setting_only(variable):
         ("LEADER_ELECTION", "1"),
         ("REGISTRY_MIRRORS", "docker.io=https://mirror.example"),
         ("REGISTRY_MIRRORS", '["https://mirror.example"]'),
+        ("ADD_REMOTE", "true"),
+        ("ADD_REMOTE", "[]"),
+        ("ADD_REMOTE", '{"enabled": "no"}'),
+        ("ADD_REMOTE", '{"blockedNetworks": ["10.0.0.1/8"]}'),
         ("MOUNT_FROM_PATHS", "/srv"),
         ("MOUNT_FROM_PATHS", '["/srv"]'),
         ("MOUNT_FROM_PATHS", '{"/srv": {}}'),
