@@ -6,7 +6,7 @@ written, Events handed to whoever tells them. Jobs are not here: they run in an 
 
 import base64
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from conveyor.adapters.cache import KeyedLocks
@@ -113,6 +113,10 @@ class LocalLocks:
 
     def __init__(self) -> None:
         self._locks: KeyedLocks[str] = KeyedLocks()
+
+    def local(self, name: str) -> AbstractAsyncContextManager[None]:
+        """Hold a lock: they are all of this process."""
+        return self._locks.of(name)
 
     @asynccontextmanager
     async def lock(self, name: str) -> AsyncIterator[Callable[[], bool]]:

@@ -36,6 +36,10 @@ Replan = Callable[[], Awaitable[BuildPlan]]
 class Locks(Protocol):
     """Where publishing of one stage is serialised: Leases, or nothing but this process (ADR 23)."""
 
+    def local(self, name: str) -> AbstractAsyncContextManager[None]:
+        """Hold a lock that this process alone knows."""
+        ...
+
     def lock(self, name: str) -> AbstractAsyncContextManager[Callable[[], bool]]:
         """Hold a lock; yields a function that tells whether it is still held."""
         ...
@@ -119,7 +123,7 @@ async def publish(
 
 
 async def _lock(
-    stack: AsyncExitStack, repo: str, action: PublishStage, locks: LockManager
+    stack: AsyncExitStack, repo: str, action: PublishStage, locks: Locks
 ) -> Callable[[], bool]:
     held: Callable[[], bool] = lambda: True  # noqa: E731 - nobody can take a lock of the process
     for one in action.all:
