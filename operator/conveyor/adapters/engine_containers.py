@@ -51,13 +51,13 @@ _LOOPBACK: Final = ("localhost", "127.", "[::1]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filling:
-    """Content of a volume, put in through a container that mounts it: all of a Secret, or of a ConfigMap its `keys`."""
+    """Content of a volume, put in through a container that mounts it: all of a Secret, or of its `keys` (file name and mode)."""
 
     container: str
     path: str
     kind: str
     name: str
-    keys: Mapping[str, str]
+    keys: Mapping[str, tuple[str, int]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +133,9 @@ def _check_pod(spec: Json, architecture: str) -> None:
     unknown += [field for key, field in _POD_FIELDS.items() if spec.get(key)]
     if unknown:
         raise _refused(f"spec.podTemplate.{unknown[0]}: an Engine has no nodes to choose from")
-    if len(spec["containers"]) != 2 or spec.get("initContainers"):
+    if spec.get("initContainers"):
+        raise _refused("RUN --mount=type=bind, and type=secret with an owner")
+    if len(spec["containers"]) != 2:
         raise _refused("a Job with further containers")
 
 
@@ -210,9 +212,11 @@ class _Making:
         kind = next(iter(source))
         path, read_only = mount["mountPath"], bool(mount.get("readOnly"))
         if kind == "emptyDir" and source[kind].get("medium") == "Memory":
-            return {"Type": "tmpfs", "Target": path}
-        if kind not in ("emptyDir", "secret", "configMap") or mount.get("subPath"):
+            return _tmpfs(path, source[kind].get("sizeLimit"))
+        if kind not in ("emptyDir", "secret", "configMap"):
             raise _refused(f"{path}: a volume of kind {kind}")
+        if mount.get("subPath"):
+            raise _refused(f"{path}: a part of a volume of kind {kind} (RUN --mount)")
         if self._to_fill(role, mount, kind, source[kind]):
             read_only = False  # the Engine puts nothing into a container's mount that is read-only
         return {
@@ -232,12 +236,17 @@ class _Making:
             return False
         if name in self.fillings:
             return False
-        items = {it["key"]: it["path"] for it in source.get("items") or []}
+        items = {it["key"]: (it["path"], it.get("mode", 0o400)) for it in source.get("items") or []}
         object_name = source["secretName"] if kind == "secret" else source["name"]
         self.fillings[name] = Filling(
             container=role, path=path, kind=kind, name=object_name, keys=items
         )
         return True
+
+
+def _tmpfs(path: str, limit: str | None) -> Json:
+    options = {"TmpfsOptions": {"SizeBytes": int(quantity(limit))}} if limit else {}
+    return {"Type": "tmpfs", "Target": path, **options}
 
 
 def _is_local(job: Json) -> bool:

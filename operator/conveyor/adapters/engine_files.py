@@ -13,17 +13,17 @@ from typing import BinaryIO
 Content = Mapping[str, bytes | Path]
 
 
-def files_tar(contents: Content, keys: Mapping[str, str]) -> BinaryIO:
-    """Return a tar of files that only root can read.
+def files_tar(contents: Content, keys: Mapping[str, tuple[str, int]]) -> BinaryIO:
+    """Return a tar of files; those that `keys` does not name are root's to read.
 
     Args:
         contents: File or bytes by key.
-        keys: The keys that are wanted, and their file names; {} for all by their own names.
+        keys: File name and mode of the keys that are wanted; {} for all by their own names.
     """
     out = tempfile.TemporaryFile()  # noqa: SIM115 - whoever sends it closes it
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for key, name in (keys or {key: key for key in contents}).items():
-            _add(tar, name, contents[key])
+        for key, (name, mode) in (keys or {key: (key, 0o400) for key in contents}).items():
+            _add(tar, name, contents[key], mode)
     out.seek(0)
     return out
 
@@ -52,9 +52,9 @@ def first_file(tar: bytes) -> bytes:
     return b""
 
 
-def _add(tar: tarfile.TarFile, name: str, content: bytes | Path) -> None:
+def _add(tar: tarfile.TarFile, name: str, content: bytes | Path, mode: int) -> None:
     info = tarfile.TarInfo(name)
-    info.mode = 0o400
+    info.mode = mode
     if isinstance(content, Path):
         info.size = content.stat().st_size
         with content.open("rb") as file:

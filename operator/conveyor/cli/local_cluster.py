@@ -115,7 +115,7 @@ class LocalLocks:
         self._locks: KeyedLocks[str] = KeyedLocks()
 
     def local(self, name: str) -> AbstractAsyncContextManager[None]:
-        """Hold a lock."""
+        """Hold a lock: they are all of this process."""
         return self._locks.of(name)
 
     @asynccontextmanager

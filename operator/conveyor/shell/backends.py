@@ -63,6 +63,7 @@ def _check(build: ImageBuild) -> None:
         "podTemplate.runtimeClassName": template.runtime_class_name,
         "podTemplate.serviceAccountName": template.service_account_name,
         "mounts.buildDir": spec.mounts.build_dir,
+        "mounts.cache": spec.mounts.cache,
     }
     found = [f"spec.{name}" for name, value in given.items() if value]
     if found:

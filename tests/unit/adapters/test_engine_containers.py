@@ -135,7 +135,8 @@ STAGE = ("containers", 0)
             "persistentVolumeClaim",
         ),
         (changed(("volumes", 0), {"name": "io", "hostPath": {"path": "/"}}), "hostPath"),
-        (changed(("initContainers",), [{}]), "further containers"),
+        (changed(("initContainers",), [{}]), "RUN --mount=type=bind"),
+        (changed((*STAGE, "volumeMounts", 0, "subPath"), "x"), "a part of a volume"),
     ],
 )
 def test_what_has_no_counterpart_is_refused(body, told):
@@ -153,6 +154,9 @@ def test_memory_can_be_a_volume():
     volume = {"name": "io", "emptyDir": {"medium": "Memory"}}
     mounts = turned(changed(("volumes", 0), volume)).stage.body["HostConfig"]["Mounts"]
     assert mounts[0] == {"Type": "tmpfs", "Target": "/.conveyor-io"}
+    volume["emptyDir"]["sizeLimit"] = "1Mi"
+    mounts = turned(changed(("volumes", 0), volume)).stage.body["HostConfig"]["Mounts"]
+    assert mounts[0]["TmpfsOptions"] == {"SizeBytes": 1 << 20}
 
 
 # --- containers as a Job ------------------------------------------------------------------------------------------------
@@ -307,7 +311,7 @@ def test_files_that_only_root_reads(tmp_path):
 
 def test_keys_of_a_config_map_have_names_of_their_own():
     with (
-        files_tar({"x": b"1", "y": b"2"}, {"y": "ca.crt"}) as made,
+        files_tar({"x": b"1", "y": b"2"}, {"y": ("ca.crt", 0o444)}) as made,
         tarfile.open(fileobj=made) as tar,
     ):
         assert tar.getnames() == ["ca.crt"]
