@@ -36,10 +36,6 @@ Replan = Callable[[], Awaitable[BuildPlan]]
 class Locks(Protocol):
     """Where publishing of one stage is serialised: Leases, or nothing but this process (ADR 23)."""
 
-    def local(self, name: str) -> AbstractAsyncContextManager[None]:
-        """Hold a lock that this process alone knows."""
-        ...
-
     def lock(self, name: str) -> AbstractAsyncContextManager[Callable[[], bool]]:
         """Hold a lock; yields a function that tells whether it is still held."""
         ...
