@@ -23,6 +23,7 @@ for name in default demo; do
     kubectl get namespace "$name" >/dev/null 2>&1 || kubectl create namespace "$name" >/dev/null
 done
 git=${CONVEYOR_GIT_URL#*://} git=${git%%/*}
+# The nodes are all of one architecture; a test labels one of them arm64, and its stages run our own programs there too.
 echo "· helm upgrade --install conveyor (${image%:*}@${digest:0:19}…)"
 helm upgrade --install conveyor charts/conveyor --namespace conveyor-system --create-namespace --wait --timeout 3m \
     --set image.repository="${image%:*}" --set image.digest="$digest" \
@@ -33,6 +34,7 @@ helm upgrade --install conveyor charts/conveyor --namespace conveyor-system --cr
     --set-json 'mounts.fromPaths={"/srv/conveyor-e2e": {"persistentVolumeClaim": {"claimName": "conveyor-e2e"}},
         "/srv/conveyor-e2e-host": {"hostPath": {"path": "/var/tmp/conveyor-e2e", "type": "DirectoryOrCreate"}}}' \
     --set-json "addRemote.privateHosts=[\"$git\"]" \
+    --set-json 'tools.platforms={"linux/arm64": {"path": "/usr/share/conveyor/tools"}}' \
     "$@" >build/helm.log 2>&1 || { tail -20 build/helm.log >&2; exit 1; }
 # A pod that has no past: the tests take an operator that ended before for one that crashed.
 kubectl -n conveyor-system rollout restart deployment/conveyor >/dev/null

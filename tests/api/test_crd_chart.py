@@ -42,6 +42,15 @@ EVERYTHING = {
         "privateHosts": ["git.corp", "10.0.0.1:8080", "[fd00::1]:8080"],
         "blockedNetworks": ["34.118.224.0/20", "2001:db8::/32"],
     },
+    "tools": {
+        "platforms": {
+            "linux/arm64": {
+                "volume": {"image": {"reference": "registry.example.com/conveyor:arm64"}},
+                "path": "usr/share/conveyor/tools",
+            },
+            "linux/s390x": {"path": "/opt/tools"},
+        }
+    },
     "caBundle": {"pem": CERTIFICATE},
     "crds": {"keep": False},
     "metrics": {"serviceMonitor": {"enabled": False, "labels": {"release": "x"}}},
@@ -71,6 +80,8 @@ WRONG = {
         "mounts": {"fromPaths": {"/srv": {"emptyDir": {}, "hostPath": {"path": "/srv"}}}}
     },
     "mount of a Secret": {"mounts": {"fromPaths": {"/srv": {"secret": {"secretName": "x"}}}}},
+    "tools of no platform": {"tools": {"platforms": {"arm64": {"path": "/opt"}}}},
+    "tools without a folder": {"tools": {"platforms": {"linux/arm64": {}}}},
     "relative hostPath": {"mounts": {"fromPaths": {"/srv": {"hostPath": {"path": "srv"}}}}},
     "host with a scheme": {"addRemote": {"allowedHosts": ["https://example.org"]}},
     "host with a path": {"addRemote": {"privateHosts": ["git.corp/team"]}},
@@ -284,6 +295,10 @@ def test_operator_reads_what_the_chart_sets(helm: str) -> None:
     assert settings.mount_from_paths == EVERYTHING["mounts"]["fromPaths"]  # type: ignore[index]
     assert policy_json(settings.add_remote) == EVERYTHING["addRemote"]
     assert Settings.from_env(environment(helm, {})).add_remote == RemotePolicy()
+    assert settings.tools_platforms == {
+        "linux/arm64": "/var/lib/conveyor/tools/linux-arm64/usr/share/conveyor/tools",
+        "linux/s390x": "/opt/tools",
+    }
     assert settings.callback_url == "http://conveyor.conveyor-system.svc:8443"
     assert settings.ca_file == "/etc/conveyor/ca/ca.crt"
     assert (settings.http_port, settings.max_jobs, settings.log_level) == (8443, 7, "DEBUG")

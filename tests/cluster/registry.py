@@ -51,6 +51,13 @@ class Registry:
         body, digest = self._get(f"{_path(repo)}/manifests/{name}", _MANIFESTS)
         return digest, json.loads(body)
 
+    def index(self, ref: str) -> tuple[str, Json]:
+        """(digest, index) of REPO:TAG."""
+        repo, name = _split(ref)
+        accept = "application/vnd.oci.image.index.v1+json"
+        body, digest = self._get(f"{_path(repo)}/manifests/{name}", accept)
+        return digest, json.loads(body)
+
     def config(self, ref: str) -> Json:
         """The image config of REPO@DIGEST or REPO:TAG."""
         repo, _ = _split(ref)

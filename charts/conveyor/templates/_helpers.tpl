@@ -91,3 +91,21 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   resources: [events]
   verbs: [list, create]
 {{- end }}
+
+{{/* Where the volume with the tools of a platform is mounted. */}}
+{{- define "conveyor.toolsMount" -}}
+/var/lib/conveyor/tools/{{ . | replace "/" "-" }}
+{{- end }}
+
+{{/* JSON: platform to the folder with its tools. */}}
+{{- define "conveyor.toolsPlatforms" -}}
+{{- $folders := dict }}
+{{- range $platform, $tools := .Values.tools.platforms }}
+{{- $folder := $tools.path }}
+{{- if $tools.volume }}
+{{- $folder = printf "%s/%s" (include "conveyor.toolsMount" $platform) (trimPrefix "/" $tools.path) }}
+{{- end }}
+{{- $_ := set $folders $platform $folder }}
+{{- end }}
+{{- toJson $folders }}
+{{- end }}

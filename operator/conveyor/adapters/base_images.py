@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from conveyor.adapters.oci import Manifest, Platform
 from conveyor.adapters.oci_ref import ImageRef, OciFormatError
 from conveyor.adapters.registry_errors import NotFoundError
-from conveyor.adapters.repository_images import RepositoryImages, parent_of
+from conveyor.adapters.repository_images import Config, RepositoryImages, parent_of
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
+from conveyor.config.platforms import machine_of
 from conveyor.jobs.model import ParentImage
 from conveyor.plan.answers import BaseImage
 
@@ -25,6 +26,7 @@ class BaseImages:
         """Look up an external image; raises UserError BaseImageNotFound."""
         ref, manifest = await self._resolve(reference, platform)
         stored = await self._images.read(ref, manifest)
+        _check_platform(reference, stored.config, platform)
         inner = stored.config.get("config")
         return BaseImage(
             digest=manifest.digest,
@@ -40,6 +42,7 @@ class BaseImages:
         """
         ref, manifest = await self._resolve(reference, platform, digest)
         stored = await self._images.read(ref, manifest)
+        _check_platform(reference, stored.config, platform)
         repo, known = self._images.repo, self._images.cache.images
         key = (repo.name, manifest.digest)
         async with self._images.cache.making.of(key):
@@ -70,3 +73,13 @@ class BaseImages:
             raise UserError(
                 Reason.BASE_IMAGE_NOT_FOUND, f"base image {reference}: {error}"
             ) from None
+
+
+def _check_platform(reference: str, config: Config, platform: str) -> None:
+    """Refuse an image that is for one other platform; its manifest alone does not tell."""
+    have = [str(config.get(key) or "") for key in ("os", "architecture")]
+    if all(have) and "/".join(have) != machine_of(platform):
+        raise UserError(
+            Reason.BASE_IMAGE_NOT_FOUND,
+            f"base image {reference} has no image for {platform}; it has: {'/'.join(have)}",
+        )

@@ -5,13 +5,15 @@ anything that would run. Source: `conveyor.plan.image_config.execution_config`.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from conveyor.adapters.oci import OCI_LAYER_GZIP, Descriptor
 from conveyor.adapters.repository_images import RepositoryImages, descriptor_of
+from conveyor.config.platforms import machine_of
 from conveyor.jobs.model import ParentImage
+from conveyor.plan.digest import DEFAULT_PLATFORM
 from conveyor.plan.image_config import execution_config
 
 
@@ -41,25 +43,63 @@ class ToolsLayer:
         return Descriptor(media_type=OCI_LAYER_GZIP, digest=self.digest, size=self.size)
 
 
-class ExecutionImages:
-    """Execution images of one repository; each is written once."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """The layers that put the tools of one machine into an image; `ansible` is None where there are none."""
 
-    def __init__(
-        self, images: RepositoryImages, tools: ToolsLayer, ansible: ToolsLayer | None
-    ) -> None:
+    stage: ToolsLayer
+    ansible: ToolsLayer | None = None
+
+    @classmethod
+    def load(cls, folder: Path) -> "Tools":
+        """Read a folder of tools.
+
+        Raises:
+            FileNotFoundError: It has no `tools.json`.
+        """
+        ansible = (folder / "ansible.json").exists()
+        return cls(
+            stage=ToolsLayer.load(folder),
+            ansible=ToolsLayer.load(folder, "ansible") if ansible else None,
+        )
+
+    def layers(self, *, ansible: bool) -> list[ToolsLayer]:
+        """Return the layers, lowest first."""
+        if not ansible:
+            return [self.stage]
+        if self.ansible is None:
+            raise LookupError("these tools were made without the ansible layer")
+        return [self.stage, self.ansible]
+
+
+class ExecutionImages:
+    """Execution images of one repository; each is written once.
+
+    Args:
+        images: The repository.
+        tools: By machine, `os/architecture`.
+    """
+
+    def __init__(self, images: RepositoryImages, tools: Mapping[str, Tools]) -> None:
         self._images = images
         self._tools = tools
-        self._ansible = ansible
 
-    async def publish(self, parent: ParentImage, *, ansible: bool = False) -> str:
+    async def publish(
+        self, parent: ParentImage, *, platform: str = DEFAULT_PLATFORM, ansible: bool = False
+    ) -> str:
         """Publish the execution image of a parent (config and manifest only); return its reference by digest.
 
         Args:
             parent: What it starts from.
+            platform: What it is to run on.
             ansible: Whether tasks of ansible are to run in it.
+
+        Raises:
+            LookupError: There are no tools for the platform (`conveyor.jobs.tools` has checked it).
         """
-        images, tools = self._images, [self._tools, *((self._ansible_layer(),) if ansible else ())]
-        key = (images.repo.name, parent.manifest_digest, *(layer.digest for layer in tools))
+        images, tools = self._images, self._tools[machine_of(platform)].layers(ansible=ansible)
+        digests = (layer.digest for layer in tools)
+        key = (images.repo.name, parent.manifest_digest, platform, *digests)
         async with images.cache.making.of(key):
             known = images.cache.execution.get(key)
             if known is None:
@@ -75,11 +115,6 @@ class ExecutionImages:
         layers += [descriptor_of(layer) for layer in parent.layers]
         manifest = await self._images.put(config, layers, self._images.repo)
         return str(self._images.repo.with_digest(manifest.digest))
-
-    def _ansible_layer(self) -> ToolsLayer:
-        if self._ansible is None:
-            raise LookupError("this operator was made without the ansible layer")
-        return self._ansible
 
     async def _ensure(self, tools: ToolsLayer) -> None:
         key = (self._images.repo.name, tools.digest)

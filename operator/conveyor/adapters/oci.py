@@ -48,6 +48,11 @@ class Platform:
             os=parts[0], architecture=parts[1], variant=parts[2] if len(parts) == 3 else None
         )
 
+    def to_json(self) -> dict[str, str]:
+        """The platform as it stands in an index."""
+        variant = {"variant": self.variant} if self.variant else {}
+        return {"architecture": self.architecture, "os": self.os, **variant}
+
     def __str__(self) -> str:
         return "/".join(filter(None, (self.os, self.architecture, self.variant)))
 
@@ -63,8 +68,9 @@ class Descriptor:
     urls: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, object]:
-        """The descriptor as it stands in a manifest."""
-        return {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
+        """The descriptor as it stands in a manifest or an index."""
+        plain = {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
+        return plain | ({"platform": self.platform.to_json()} if self.platform else {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +123,19 @@ def new_manifest(config: Descriptor, layers: Sequence[Descriptor]) -> Manifest:
         digest=sha256_digest(raw),
         config=config,
         layers=tuple(layers),
+    )
+
+
+def new_index(manifests: Sequence[Descriptor]) -> ImageIndex:
+    """Write the index of images, each with its platform, in the given order."""
+    value = {
+        "schemaVersion": 2,
+        "mediaType": OCI_INDEX,
+        "manifests": [manifest.to_json() for manifest in manifests],
+    }
+    raw = json.dumps(value, separators=(",", ":")).encode()
+    return ImageIndex(
+        raw=raw, media_type=OCI_INDEX, digest=sha256_digest(raw), manifests=tuple(manifests)
     )
 
 

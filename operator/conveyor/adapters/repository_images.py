@@ -16,7 +16,9 @@ from conveyor.adapters.oci import (
     OCI_CONFIG,
     OCI_LAYER_GZIP,
     Descriptor,
+    ImageIndex,
     Manifest,
+    Platform,
     new_manifest,
 )
 from conveyor.adapters.oci_ref import ImageRef
@@ -139,8 +141,8 @@ class RepositoryImages:
             raise NotFoundError(f"{ref} is an index, not an image")
         return await self.read(self.repo, manifest)
 
-    async def put_manifest(self, ref: ImageRef, manifest: Manifest) -> None:
-        """Push a manifest of blobs that are there.
+    async def put_manifest(self, ref: ImageRef, manifest: Manifest | ImageIndex) -> None:
+        """Push a manifest of blobs, or an index of manifests, that are there.
 
         A registry that is being sent one of the blobs by somebody else may know it only a moment later.
         """
@@ -199,15 +201,15 @@ def _as_oci(layer: Descriptor) -> Descriptor:
 
 def parent_of(stored: Stored, stage_id: str = "") -> ParentImage:
     """The image as something to build upon."""
-    scratch = stored is SCRATCH_IMAGE
     return ParentImage(
-        manifest_digest="" if scratch else stored.manifest.digest,
+        manifest_digest=stored.manifest.digest,
         config=stored.config,
         layers=tuple(layer.to_json() for layer in stored.manifest.layers),
         stage_id=stage_id,
     )
 
 
-SCRATCH_IMAGE: Final = Stored(
-    new_manifest(Descriptor(media_type=OCI_CONFIG, digest=f"sha256:{0:064}", size=2), []), SCRATCH
-)
+def scratch(platform: str) -> ParentImage:
+    """Nothing, for a platform, as something to build upon."""
+    wanted = Platform.parse(platform).to_json()
+    return ParentImage(manifest_digest="", config={**SCRATCH, **wanted}, layers=())

@@ -2,16 +2,18 @@
 
 In: a registry client and the repository. Out: `StageDesc`, `ParentImage`. Tags and labels are werf's
 (werf-compatible: `DIGEST-TS`), so werf and Conveyor use each other's stages. The list of tags can change and is never
-remembered. What else lies in the repository has modules of its own: `base_images`, `execution_images`, `export_records`.
+remembered. What else lies in the repository has modules of its own: `base_images`, `execution_images`, `export_records`,
+`image_indexes`.
 """
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 
 from conveyor.adapters.base_images import BaseImages
-from conveyor.adapters.execution_images import ExecutionImages, ToolsLayer
+from conveyor.adapters.execution_images import ExecutionImages, Tools
 from conveyor.adapters.export_records import ExportRecords
 from conveyor.adapters.image_exports import ImageExports
+from conveyor.adapters.image_indexes import ImageIndexes
 from conveyor.adapters.oci import Descriptor
 from conveyor.adapters.oci_ref import ImageRef, OciFormatError
 from conveyor.adapters.registry import RegistryClient
@@ -21,18 +23,19 @@ from conveyor.adapters.registry_errors import (
     UnexpectedReplyError,
 )
 from conveyor.adapters.repository_images import (
-    SCRATCH_IMAGE,
     Config,
     ImageCache,
     RepositoryImages,
     Stored,
     labels_of,
     parent_of,
+    scratch,
 )
 from conveyor.adapters.secondary_repos import SecondaryRepos
 from conveyor.adapters.stage_tags import stage_tags
 from conveyor.jobs.model import LayerRef, ParentImage
 from conveyor.plan.answers import StageDesc, StageDigest, StageID
+from conveyor.plan.digest import DEFAULT_PLATFORM
 from conveyor.plan.image_config import entrypoint
 
 
@@ -43,17 +46,17 @@ class StagesStorage:
         self,
         registry: RegistryClient,
         repo: str,
-        tools: ToolsLayer,
+        tools: Mapping[str, Tools],
         cache: ImageCache,
         *,
-        ansible: ToolsLayer | None = None,
         secondary_repos: Sequence[str] = (),
     ) -> None:
         self._registry = registry
         self._repo = ImageRef.parse(repo)
         self._images = RepositoryImages(registry, self._repo, cache)
         self.base_images = BaseImages(self._images)
-        self.execution_images = ExecutionImages(self._images, tools, ansible)
+        self.execution_images = ExecutionImages(self._images, tools)
+        self.indexes = ImageIndexes(self._images)
         self._secondaries = SecondaryRepos(self._images, secondary_repos)
         self.records = ExportRecords(self._images, self._secondaries)
         self.image_exports = ImageExports(self._images)
@@ -78,10 +81,12 @@ class StagesStorage:
         """Copy stages of the last list that only a secondary repository has; returns ids and where they came from."""
         return await self._secondaries.bring(stage_ids)
 
-    async def parent(self, manifest_digest: str, stage_id: str = "") -> ParentImage:
-        """An image of this repository by digest ("" is scratch)."""
+    async def parent(
+        self, manifest_digest: str, stage_id: str = "", *, platform: str = DEFAULT_PLATFORM
+    ) -> ParentImage:
+        """An image of this repository by digest; "" is scratch for that platform."""
         if not manifest_digest:
-            return parent_of(SCRATCH_IMAGE, stage_id)
+            return scratch(platform)
         return parent_of(await self._images.by_digest(manifest_digest), stage_id)
 
     async def publish(

@@ -30,7 +30,7 @@ class _Step:
 
 
 def status_budget(images: int) -> int:
-    """Bytes that the status of a build of that many images may have."""
+    """Bytes that the status of a build of that many images (each platform is one) may have."""
     return BASE_BUDGET + BYTES_PER_FURTHER_IMAGE * max(0, images - BASE_IMAGES)
 
 
@@ -44,13 +44,14 @@ def compact_status(status: ImageBuildStatus, budget: int | None = None) -> Image
 
     Args:
         status: Everything that is known.
-        budget: Bytes of compact JSON; `status_budget()` of its images when None.
+        budget: Bytes of compact JSON; `status_budget()` of its images by platform when None.
 
     Returns:
         The status as it was when it fits, else a smaller one. When not even the images without
         stages fit, the smallest there is: no image is ever left out.
     """
-    room = status_budget(len(status.images)) if budget is None else budget
+    rows = sum(max(1, len(image.platforms)) for image in status.images)
+    room = status_budget(rows) if budget is None else budget
     excess = json_size(status.to_json()) - room
     images = list(status.images)
     for step in _STEPS:
@@ -99,7 +100,8 @@ def _without_quiet_stages(image: ImageStatus) -> ImageStatus:
 
 
 def _without_tag(image: ImageStatus) -> ImageStatus:
-    return image.model_copy(update={"tag": None})
+    platforms = [it.model_copy(update={"tag": None}) for it in image.platforms]
+    return image.model_copy(update={"tag": None, "platforms": tuple(platforms)})
 
 
 def _with_stages(image: ImageStatus, stages: list[StageStatus]) -> ImageStatus:

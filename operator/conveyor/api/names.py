@@ -48,6 +48,8 @@ ANNOTATION_REQUESTED_AT = f"{GROUP}/requestedAt"
 """On an ImageBuild: a new value asks for another try. Echo: `status.lastHandledRequestedAt`."""
 ANNOTATION_IMAGE = f"{GROUP}/image"
 """On Jobs: the image's name as written in werf.yaml."""
+ANNOTATION_PLATFORM = f"{GROUP}/platform"
+"""On Jobs: os/arch[/variant] that it builds for; it runs on a node of that architecture."""
 ANNOTATION_STAGES = f"{GROUP}/stages"
 """On Jobs: names of the stages it runs, comma separated."""
 
@@ -65,6 +67,9 @@ ANNOTATION_RUN = f"{GROUP}/run"
 """On Jobs: which run of the ImageBuild made it: `GENERATION/REQUESTED_AT`."""
 
 LEADER_LEASE = "conveyor-leader"
+
+NODE_OS = "kubernetes.io/os"
+NODE_ARCHITECTURE = "kubernetes.io/arch"
 
 CONTAINER_STAGE = "stage"
 CONTAINER_COURIER = "courier"
@@ -159,6 +164,10 @@ class Reason(StrEnum):
     )
     STAGE_EVICTED = "StageEvicted", "The stage's pod was evicted, preempted or lost with its node."
     STAGE_UNSCHEDULABLE = "StageUnschedulable", "No node takes the stage's pod; see the message."
+    PLATFORM_NOT_AVAILABLE = (
+        "PlatformNotAvailable",
+        "No node of the image's platform takes pods, or this operator has no tools for it; see the message.",
+    )
     POD_REJECTED = (
         "PodRejected",
         "The cluster refuses the pod: quota, pod security or other admission.",
@@ -180,6 +189,10 @@ class Reason(StrEnum):
 
     STAGE_STARTED = "StageStarted", "Event: a Job for a stage was created."
     STAGE_BUILT = "StageBuilt", "Event: a stage was built and published."
+    INDEX_PUBLISHED = (
+        "IndexPublished",
+        "Event: the images of all platforms are stored and were joined to one index.",
+    )
     STAGE_DISCARDED = (
         "StageDiscarded",
         "Event: somebody else published the same stage first; theirs is used, ours thrown away.",

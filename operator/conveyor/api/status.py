@@ -66,6 +66,8 @@ class StageStatus(Lenient):
 
     name: str = Field(max_length=255)
     """Name of the stage."""
+    platform: str | None = Field(default=None, max_length=64)
+    """Platform that it is built for, where the image has several."""
     digest: str | None = Field(default=None, max_length=56)
     """First digits of the stage digest, once it is known."""
     state: StageState
@@ -78,6 +80,19 @@ class StageStatus(Lenient):
     """Why it failed or was skipped."""
 
 
+class PlatformStatus(Lenient):
+    """The image of one platform."""
+
+    platform: str = Field(max_length=64)
+    """os/architecture[/variant]."""
+    state: ImageState
+    """Pending, Building, Ready, Failed or Skipped."""
+    ref: str | None = Field(default=None, max_length=512)
+    """Reference by digest of this platform's image."""
+    tag: str | None = Field(default=None, max_length=128)
+    """Tag of its last stage in the repository."""
+
+
 class ImageStatus(Lenient):
     """One image of werf.yaml."""
 
@@ -88,9 +103,11 @@ class ImageStatus(Lenient):
     state: ImageState
     """Pending, Building, Ready, Failed or Skipped."""
     ref: str | None = Field(default=None, max_length=512)
-    """Reference by digest, REPO@sha256:…, to pull the image by."""
+    """Reference by digest, REPO@sha256:…, to pull the image by; of the index where there are several platforms."""
     tag: str | None = Field(default=None, max_length=128)
-    """Tag of its last stage in the repository."""
+    """Tag of its last stage in the repository, or of the index."""
+    platforms: tuple[PlatformStatus, ...] = ()
+    """Its images by platform; left out for linux/amd64 alone."""
     stages: tuple[StageStatus, ...] = ()
     """Stages in order."""
     omitted_stages: int | None = Field(default=None, ge=0)

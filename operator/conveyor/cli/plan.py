@@ -29,7 +29,7 @@ from conveyor.cli.planning import Planned, plan_project
 from conveyor.cli.project import Project, ProjectOptions
 from conveyor.cli.questions import open_questions
 from conveyor.cli.storage_file import Storage, read_storage, write_storage
-from conveyor.config.meta import is_platform
+from conveyor.config.platforms import is_platform, normal_platform
 from conveyor.plan.assume import assume_built
 from conveyor.plan.buildable import check_built
 from conveyor.plan.explain import StageChange, explain
@@ -180,7 +180,7 @@ def _platforms(given: Sequence[str]) -> tuple[str, ...]:
             raise click.BadParameter(
                 f"{name!r} is not OS/ARCH such as linux/arm64", param_hint="--platform"
             )
-    return names
+    return tuple(dict.fromkeys(map(normal_platform, names)))
 
 
 async def _plan(asked: _Asked, storage: Storage) -> tuple[Planned, tuple[StageChange, ...]]:

@@ -44,11 +44,11 @@ def explanation_json(old_commit: str, changes: Sequence[StageChange]) -> dict[st
 
 def _image(image: PlannedImage, plan: BuildPlan) -> dict[str, object]:
     blocks = [
-        {"name": block.name, "stages": [_stage(stage) for stage in block.stages]}
+        {"name": block.image, "stages": [_stage(stage) for stage in block.stages]}
         for block in blocks_of(image, plan)
     ]
     return {
-        "name": image.name,
+        "name": image.image,
         "platform": image.platform,
         "final": image.final,
         "stages": [_stage(stage) for stage in image.stages],
@@ -71,7 +71,7 @@ def _stage(stage: PlannedStage) -> dict[str, object]:
 def _import(item: PlannedImport) -> dict[str, object]:
     question = import_question(item)
     return {
-        "image": item.source,
+        "image": item.import_.image,
         "importId": item.import_id,
         "checksum": item.checksum or None,
         "question": question_json(question) if question else None,
@@ -80,7 +80,8 @@ def _import(item: PlannedImport) -> dict[str, object]:
 
 def _change(change: StageChange) -> dict[str, object]:
     return {
-        "image": change.image,
+        "image": change.config_name,
+        "platform": change.platform,
         "name": change.stage,
         "change": change.change.value,
         "oldDigest": change.old.digest if change.old else None,

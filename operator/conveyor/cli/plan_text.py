@@ -10,6 +10,7 @@ from typing import Final
 
 from conveyor.cli.plan_json import blocks_of, is_block
 from conveyor.cli.questions import open_questions, question_json, question_text
+from conveyor.plan.digest import DEFAULT_PLATFORM
 from conveyor.plan.explain import Change, Difference, StageChange
 from conveyor.plan.model import BuildPlan, PlannedImage, PlannedStage, StageState
 
@@ -46,11 +47,11 @@ def shown(image: str) -> str:
 
 
 def _lines(plan: BuildPlan, changes: Changes, *, colour: bool) -> Iterator[str]:
+    owners = {image.name: image.image for image in plan.images}
     for number, names in enumerate(plan.sets):
         yield f"Set #{number}:"
         for image in plan.images:
-            owner = image.name if not image.block_of else image.block_of
-            if owner in names and not is_block(image):
+            if owners[image.block_of or image.name] in names and not is_block(image):
                 yield from _image(image, plan, changes, colour=colour)
 
 
@@ -58,8 +59,9 @@ def _image(
     image: PlannedImage, plan: BuildPlan, changes: Changes, *, colour: bool
 ) -> Iterator[str]:
     kind = "" if image.final else "  not final"
-    platform = "" if image.platform == "linux/amd64" else f"  {image.platform}"
-    yield f"  {_paint(shown(image.name), '1', colour=colour)}{platform}{kind}"
+    only = image.config_name is None and image.platform == DEFAULT_PLATFORM
+    platform = "" if only else f"  {image.platform}"
+    yield f"  {_paint(shown(image.image), '1', colour=colour)}{platform}{kind}"
     blocks = [block.stages[0] for block in blocks_of(image, plan)]
     rows = [(f"{stage.image.rpartition('/')[2]}", stage) for stage in blocks]
     rows += [(stage.name, stage) for stage in image.stages]

@@ -56,7 +56,7 @@ def open_questions(plan: BuildPlan) -> list[Question]:
 
 def import_question(item: PlannedImport) -> ImportChecksum | None:
     """Return the question for an import's checksum; None while the content of its source image is not known."""
-    image = "" if item.import_.external else item.source
+    image = "" if item.import_.external else item.import_.image
     return ImportChecksum(id=item.source_id, source_image=image) if item.source_id else None
 
 

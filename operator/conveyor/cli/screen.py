@@ -49,7 +49,8 @@ def _image(image: ImageStatus, now: datetime, *, colour: bool) -> list[str]:
     name = image.name or "~"
     ref = f"  {image.ref}" if image.ref else ""
     rows = [f"  {_paint(name, '1', colour=colour)}  {image.state.value}{ref}"]
-    width = max((len(stage.name) for stage in image.stages), default=0)
+    rows += [f"    {one.platform}  {one.state.value}  {one.ref or ''}" for one in image.platforms]
+    width = max((len(_shown(stage)) for stage in image.stages), default=0)
     rows += [_stage(stage, width, now, colour=colour) for stage in image.stages]
     if image.omitted_stages:
         rows.append(f"    … {image.omitted_stages} more")
@@ -58,9 +59,15 @@ def _image(image: ImageStatus, now: datetime, *, colour: bool) -> list[str]:
 
 def _stage(stage: StageStatus, width: int, now: datetime, *, colour: bool) -> str:
     mark, code = _MARKS[stage.state]
-    text = f"    {mark} {stage.name:<{width}}  {(stage.digest or '')[:12]:<12}  {stage.state.value}"
+    text = (
+        f"    {mark} {_shown(stage):<{width}}  {(stage.digest or '')[:12]:<12}  {stage.state.value}"
+    )
     seconds = _seconds(stage, now)
     return _paint(text + seconds, code, colour=colour)
+
+
+def _shown(stage: StageStatus) -> str:
+    return f"{stage.name} [{stage.platform}]" if stage.platform else stage.name
 
 
 def _seconds(stage: StageStatus, now: datetime) -> str:

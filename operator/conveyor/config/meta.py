@@ -9,6 +9,7 @@ from typing import Final
 
 from conveyor.config.image_spec import general_spec
 from conveyor.config.model import Meta
+from conveyor.config.platforms import is_platform, normal_platform
 from conveyor.config.raw import Section, describe, shorten
 from conveyor.config.yaml import Scalar
 
@@ -19,7 +20,6 @@ _BUILD_KEYS: Final = ("cacheVersion", "imageSpec", "platform", "sbom", "staged")
 _WORKTREE_FLAGS: Final = ("forceShallowClone", "allowUnshallow", "allowFetchOriginBranchesAndTags")
 _PROJECT: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\Z")
 _LONGEST_PROJECT: Final = 50
-_PLATFORM: Final = re.compile(r"[a-z0-9]+/[a-z0-9_]+(?:/[a-z0-9_.]+)?\Z")
 
 
 def meta(section: Section) -> Meta:
@@ -72,13 +72,8 @@ def _project(section: Section) -> str:
     return project
 
 
-def is_platform(text: str) -> bool:
-    """Whether the text is OS/ARCHITECTURE, perhaps with a variant."""
-    return _PLATFORM.match(text) is not None
-
-
 def platforms(section: Section) -> tuple[str, ...]:
-    """Read `platform:` of the build section or of an image."""
+    """Read `platform:` of the build section or of an image; each once, in the usual spelling."""
     found = section.scalars("platform")
     for platform in found:
         if not is_platform(platform):
@@ -86,4 +81,4 @@ def platforms(section: Section) -> tuple[str, ...]:
                 f"`platform` has {shorten(platform)}; write os/architecture such as linux/arm64",
                 key="platform",
             )
-    return found
+    return tuple(dict.fromkeys(normal_platform(one) for one in found if is_platform(one)))

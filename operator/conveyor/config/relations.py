@@ -80,11 +80,24 @@ def check_platforms(images: tuple[Image, ...], report: Report) -> None:
     """An image is built for every platform of the images that need it (werf: image platform cross-references)."""
     by_name = {image.name: image for image in images}
     for image in images:
+        _check_names_of_platforms(image, by_name, report)
         for name in related(image):
             source = by_name[name]
             missing = [item for item in _platforms(image) if item not in _platforms(source)]
             if missing:
                 _report_platforms(image, source, missing, report)
+
+
+def _check_names_of_platforms(image: Image, by_name: Mapping[str, Image], report: Report) -> None:
+    """Each platform of an image is planned, and shown, as `IMAGE [OS/ARCH]`."""
+    several = image.platforms if len(image.platforms) > 1 else ()
+    for name in (f"{image.name or '~'} [{platform}]" for platform in several):
+        if name in by_name:
+            report.error(
+                by_name[name].at.line,
+                f"the name {shown(name)} is that of a platform of image {shown(image.name)} of line"
+                f" {image.at.line}; choose another one",
+            )
 
 
 def _platforms(image: Image) -> tuple[str, ...]:

@@ -10,8 +10,8 @@ from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
 from conveyor.config.model import DockerfileImage, Image, StapelImage, WerfConfig
 from conveyor.config.mounts import why_not
+from conveyor.config.platforms import LINUX, system_of
 from conveyor.config.raw import shorten
-from conveyor.config.relations import DEFAULT_PLATFORM
 
 
 def check_scope(config: WerfConfig) -> None:
@@ -31,8 +31,8 @@ def check_scope(config: WerfConfig) -> None:
 
 def _problems(image: Image, config: WerfConfig) -> Iterator[str]:
     for platform in image.platforms or config.meta.platforms:
-        if platform != DEFAULT_PLATFORM:
-            yield f"platform {platform} is not supported yet; only {DEFAULT_PLATFORM} is"
+        if system_of(platform) != LINUX:
+            yield f"platform {platform} is not supported: stages are built in Linux containers"
     match image:
         case StapelImage():
             yield from _mount_problems(image)

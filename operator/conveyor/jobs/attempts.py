@@ -18,6 +18,7 @@ _PATIENCE: Final = {
     Reason.SECRET_NOT_FOUND: 60.0,
     Reason.POD_REJECTED: 60.0,
     Reason.STAGE_UNSCHEDULABLE: 600.0,
+    Reason.PLATFORM_NOT_AVAILABLE: 600.0,
 }
 
 

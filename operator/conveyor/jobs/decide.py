@@ -15,11 +15,12 @@ from itertools import pairwise
 from conveyor.api.v1alpha1 import StageState as ViewState
 from conveyor.jobs.decide_exports import decide_exports
 from conveyor.jobs.decide_job import decide_job
-from conveyor.jobs.decision import Decision, PublishStage, Situation, StageView
+from conveyor.jobs.decision import Decision, PublishIndex, PublishStage, Situation, StageView
 from conveyor.jobs.draft import Draft
 from conveyor.jobs.stopping import abandoned
 from conveyor.jobs.work import has_values, needs_pod
 from conveyor.plan.model import BuildPlan, ImageBase, PlannedImage, PlannedStage, StageState
+from conveyor.plan.targets import indexes_of
 
 
 def decide(situation: Situation) -> Decision:
@@ -27,6 +28,11 @@ def decide(situation: Situation) -> Decision:
     draft = Draft(situation)
     for image in _in_set_order(situation.plan):
         _decide_image(draft, image)
+    draft.actions.extend(
+        PublishIndex(index=index)
+        for index in indexes_of(situation.plan)
+        if index.tag and index.tag not in situation.indexes
+    )
     draft.actions.extend(abandoned(situation))
     views = dict(_shown(draft))
     return Decision(actions=tuple(draft.actions), views=views, look_again=draft.look_again)
@@ -54,7 +60,10 @@ def joined(parts: Sequence[StageView]) -> StageView:
 def _in_set_order(plan: BuildPlan) -> Iterator[PlannedImage]:
     """Images of the first set first, each after its own Dockerfile blocks, so that slots go to them first."""
     ranks = {name: rank for rank, names in enumerate(plan.sets) for name in names}
-    yield from sorted(plan.images, key=lambda image: ranks.get(image.block_of or image.name, 0))
+    names = {image.name: image.image for image in plan.images}
+    yield from sorted(
+        plan.images, key=lambda image: ranks.get(names.get(image.block_of) or image.image, 0)
+    )
 
 
 def _decide_image(draft: Draft, image: PlannedImage) -> None:

@@ -4,13 +4,14 @@ In: nothing. Out: `Situation`, the actions, `StageView`, `Decision`. The rules a
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from conveyor.api.names import Reason
 from conveyor.api.v1alpha1 import StageState as ViewState
 from conveyor.jobs.model import Bundle, Export, ExportResult, Failure, ObservedJob, RunResult
 from conveyor.plan.model import BuildPlan, PlannedStage
+from conveyor.plan.targets import PlannedIndex
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +21,7 @@ class Situation:
     Attributes:
         jobs: Jobs of this repository in the namespace, whoever owns them.
         bundles: Recorded exports by key; a missing key is not recorded.
+        indexes: References by digest of the indexes that are stored, by tag.
         owner_uid: The ImageBuild's uid. run_id: its current run.
         fuse: Consecutive stages of one image go into one pod (`ImagePerJob`).
         slots: How many more Jobs may be started now.
@@ -36,6 +38,7 @@ class Situation:
     retry_limit: int
     started_at: datetime
     now: datetime
+    indexes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +83,13 @@ class StartJob:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PublishIndex:
+    """Join the stored images of several platforms to one index, and tag it."""
+
+    index: PlannedIndex
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StopJob:
     """Delete a Job whose result can no longer be used."""
 
@@ -87,7 +97,7 @@ class StopJob:
     why: str
 
 
-Action = PublishStage | RecordExport | StartJob | StopJob
+Action = PublishStage | PublishIndex | RecordExport | StartJob | StopJob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

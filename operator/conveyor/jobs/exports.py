@@ -13,7 +13,7 @@ from conveyor.config.dockerfile_mount_points import bound_path
 from conveyor.config.dockerfile_mounts import RunMount
 from conveyor.config.dockerfile_selection import parents_source, rules
 from conveyor.jobs.model import Bundle, Export
-from conveyor.plan.digest import sha256_args
+from conveyor.plan.digest import DEFAULT_PLATFORM, sha256_args
 from conveyor.plan.model import (
     BlockStep,
     BuildPlan,
@@ -26,12 +26,12 @@ from conveyor.plan.model import (
 
 def exports_of(stage: PlannedStage, plan: BuildPlan) -> tuple[Export, ...]:
     """Return what has to be exported for this stage, in the order of its imports or instructions."""
-    imports = tuple(_import_export(planned) for planned in stage.work.imports)
+    imports = tuple(_import_export(planned, stage.platform) for planned in stage.work.imports)
     block = stage.work.block
     steps = block.steps if block else ()
-    copies = (_copy_export(step, plan) for step in steps)
+    copies = (_copy_export(step, stage, plan) for step in steps)
     mounts = tuple(
-        mount_export(it.mount, it.files, plan)
+        mount_export(it.mount, it.files, stage, plan)
         for step in steps
         for it in step.mounts
         if it.files is not None and it.files.image
@@ -39,24 +39,27 @@ def exports_of(stage: PlannedStage, plan: BuildPlan) -> tuple[Export, ...]:
     return imports + tuple(export for export in copies if export is not None) + mounts
 
 
-def copy_export(step: BlockStep, plan: BuildPlan) -> Export:
-    """Return the export of a COPY --from step."""
-    export = _copy_export(step, plan)
+def copy_export(step: BlockStep, stage: PlannedStage, plan: BuildPlan) -> Export:
+    """Return the export of a COPY --from step of a stage."""
+    export = _copy_export(step, stage, plan)
     if export is None:
         raise ValueError(step.instruction.original)
     return export
 
 
-def mount_export(mount: RunMount, files: CopySource, plan: BuildPlan) -> Export:
-    """Return the export of what a RUN binds from another image: the same as of a COPY of that path."""
-    return _files_export(files, (bound_path(mount),), plan)
+def mount_export(
+    mount: RunMount, files: CopySource, stage: PlannedStage, plan: BuildPlan
+) -> Export:
+    """Return the export of what a RUN of a stage binds from another image: the same as of a COPY of that path."""
+    return _files_export(files, (bound_path(mount),), stage, plan)
 
 
-def _import_export(planned: PlannedImport) -> Export:
+def _import_export(planned: PlannedImport, platform: str) -> Export:
     import_ = planned.import_
     return Export(
         key=f"import-metadata-{planned.source_id}",
         source=planned.source,
+        platform=platform,
         external=import_.external,
         stage=import_.stage,
         checksum_id=planned.source_id,
@@ -66,24 +69,33 @@ def _import_export(planned: PlannedImport) -> Export:
     )
 
 
-def _copy_export(step: BlockStep, plan: BuildPlan) -> Export | None:
+def _copy_export(step: BlockStep, stage: PlannedStage, plan: BuildPlan) -> Export | None:
     if step.source is None or not step.source.image or len(step.instruction.args) < 2:
         return None
     instruction = step.instruction
     flags = [flag for flag in instruction.flags if flag.startswith(("--parents", "--exclude"))]
-    found = _files_export(step.source, instruction.args[:-1], plan, flags)
+    found = _files_export(step.source, instruction.args[:-1], stage, plan, flags)
     return replace(found, select=selection(instruction))
 
 
 def _files_export(
-    source: CopySource, sources: tuple[str, ...], plan: BuildPlan, flags: Sequence[str] = ()
+    source: CopySource,
+    sources: tuple[str, ...],
+    stage: PlannedStage,
+    plan: BuildPlan,
+    flags: Sequence[str] = (),
 ) -> Export:
-    origin = source.image
+    """Return the export of files for a stage; an external image is taken for its platform."""
+    origin, platform = source.image, stage.platform
     if not source.external:
+        platform = plan.image(origin).platform
         origin = plan.image(origin).stages[-1].digest or origin
+    elif platform != DEFAULT_PLATFORM:
+        origin = f"{origin} [{platform}]"
     return Export(
         key=f"copy-{sha256_args('copy', origin, *flags, *sources)}",
         source=source.image,
+        platform=platform,
         external=source.external,
         sources=sources,
     )

@@ -12,6 +12,7 @@ from typing import Final
 
 from conveyor.api import names
 from conveyor.api.v1alpha1 import ImageBuild, LocalRef
+from conveyor.config.platforms import architecture_of, system_of
 from conveyor.jobs import ssh
 from conveyor.jobs.model import JobOrder
 from conveyor.jobs.mounts import Volumes, VolumeSources, volumes_of
@@ -129,6 +130,7 @@ def _annotations(order: JobOrder, build: ImageBuild) -> dict[str, str]:
     exports = {f"e{index}": export.key for index, export in enumerate(order.exports)}
     return {
         names.ANNOTATION_IMAGE: order.image,
+        names.ANNOTATION_PLATFORM: order.platform,
         names.ANNOTATION_STAGES: ",".join(stage.name for stage in order.stages),
         names.ANNOTATION_DIGESTS: ",".join(str(stage.digest) for stage in order.stages),
         names.ANNOTATION_CONTENTS: ",".join(str(stage.content_digest) for stage in order.stages),
@@ -165,7 +167,7 @@ def _pod_spec(
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": 1,
         "imagePullSecrets": [{"name": ref.name} for ref in build.spec.image_pull_secrets],
-        "nodeSelector": {"kubernetes.io/os": "linux", **template.node_selector},
+        "nodeSelector": {**template.node_selector, **_node_of(order.platform)},
         "tolerations": [_plain(toleration) for toleration in template.tolerations],
         "containers": [
             _stage_container(order, build, settings, stage_task, mounts),
@@ -184,6 +186,14 @@ def _optional(build: ImageBuild) -> Json:
         "serviceAccountName": template.service_account_name,
     }
     return {key: value for key, value in values.items() if value}
+
+
+def _node_of(platform: str) -> dict[str, str]:
+    """Labels of the nodes that can run programs of the platform; they win over the user's."""
+    return {
+        names.NODE_OS: system_of(platform),
+        names.NODE_ARCHITECTURE: architecture_of(platform),
+    }
 
 
 def _plain(toleration: object) -> object:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from conveyor.api.names import Reason
+from conveyor.plan.digest import DEFAULT_PLATFORM
 from conveyor.plan.model import PlannedStage
 
 
@@ -129,6 +130,7 @@ class Export:
     Attributes:
         key: What it is recorded under: `import-metadata-<64 hex>` or `copy-<64 hex>`.
         source: Planned image name, or external reference.
+        platform: Of the source.
         checksum_id: importSourceID for an import, "" for a copy.
         sources: Path patterns of a COPY; () for an import.
         select: Of a COPY: what is taken below the sources (`--parents`, `--exclude`), as the stage task says it; {} for all.
@@ -137,6 +139,7 @@ class Export:
 
     key: str
     source: str
+    platform: str = DEFAULT_PLATFORM
     external: bool = False
     stage: str = ""
     checksum_id: str = ""
@@ -178,6 +181,8 @@ class JobOrder:
     """A Job that should exist: consecutive stages of one image (or none) and the exports after the last one.
 
     Attributes:
+        image: Its name in werf.yaml, of a block `IMAGE/stage/NAME`; "" for a Job that only exports.
+        platform: `os/arch[/variant]` of the image: where the pod has to run.
         execution: Reference by digest of the parent's execution image, which the stage container runs.
     """
 
@@ -185,6 +190,7 @@ class JobOrder:
     stages: tuple[PlannedStage, ...]
     parent: ParentImage
     execution: str
+    platform: str = DEFAULT_PLATFORM
     exports: tuple[Export, ...] = ()
     bundles: Mapping[str, Bundle] = field(default_factory=dict)
     attempt: int = 0

@@ -18,6 +18,7 @@ from conveyor.config.model import Mount
 from conveyor.config.mounts import MAX_MOUNTS, why_not
 from conveyor.jobs.model import JobOrder
 from conveyor.plan import labels
+from conveyor.plan.digest import DEFAULT_PLATFORM
 from conveyor.plan.image_config import image_labels
 
 Json = dict[str, object]
@@ -96,9 +97,10 @@ def _add(
 
 
 def _sub_path(order: JobOrder, point: str) -> str:
-    """Werf: `mounts/projects/PROJECT/SLUG` of the host's shared directory."""
+    """Werf: `mounts/projects/PROJECT/SLUG` of the host's shared directory; other platforms have theirs below it."""
     project = order.stages[0].work.labels[labels.WERF]
-    return f"projects/{project}/{names.label_value(point)}"
+    machine = "" if order.platform == DEFAULT_PLATFORM else f"{order.platform.replace('/', '-')}/"
+    return f"projects/{project}/{machine}{names.label_value(point)}"
 
 
 def _other_points(order: JobOrder) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ and why it waits. The courier's termination message is the source of truth; a re
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -18,6 +19,12 @@ Json = Mapping[str, Any]
 
 _PULL_REASONS: Final = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
 _OUTSIDE_VOLUMES: Final = ("hostPath", "nfs", "persistentVolumeClaim")
+_OTHER_LABELS: Final = "didn't match Pod's node affinity/selector"
+# kube-scheduler: "0/3 nodes are available: 1 node(s) had untolerated taint {…}, 2 node(s) didn't match …"
+_NODES: Final = re.compile(r"\b0/(?P<total>\d+) nodes are available")
+_LEFT_OUT: Final = re.compile(
+    rf"\b(?P<count>\d+) node\(s\) (?:{re.escape(_OTHER_LABELS)}|had untolerated taint)"
+)
 _CONFIG_REASONS: Final = ("CreateContainerConfigError", "CreateContainerError")
 
 
@@ -208,8 +215,28 @@ def _waiting(pod: Json | None, refusal: str) -> tuple[Reason | None, str]:
             return Reason.SECRET_NOT_FOUND, message
     for condition in pod["status"].get("conditions") or []:
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            return Reason.STAGE_UNSCHEDULABLE, str(condition.get("message", ""))
+            return _unschedulable(pod, str(condition.get("message", "")))
     return (Reason.STAGE_UNSCHEDULABLE, refusal) if refusal else (None, "")
+
+
+def _unschedulable(pod: Json, told: str) -> tuple[Reason, str]:
+    """Why the scheduler finds no node.
+
+    Only its message says so: nodes are not ours to list. That it is the platform is certain when each node was left out
+    for its labels or a taint, and the pod asks for no other labels.
+    """
+    wanted = (pod.get("spec") or {}).get("nodeSelector") or {}
+    nodes = _NODES.search(told)
+    counts = [int(found["count"]) for found in _LEFT_OUT.finditer(told)]
+    if (
+        nodes is None
+        or wanted.keys() != {names.NODE_OS, names.NODE_ARCHITECTURE}
+        or _OTHER_LABELS not in told
+        or sum(counts) != int(nodes["total"])
+    ):
+        return Reason.STAGE_UNSCHEDULABLE, told
+    platform = f"{wanted[names.NODE_OS]}/{wanted[names.NODE_ARCHITECTURE]}"
+    return Reason.PLATFORM_NOT_AVAILABLE, f"no node of {platform} takes the pod: {told}"
 
 
 def _rejected_message(refusal: str) -> str:

@@ -112,7 +112,7 @@ def planned(
     """Status of a build that has a plan.
 
     Args:
-        references: Pullable reference by digest of every complete image, by name.
+        references: Pullable reference by digest of every complete image by its name in the plan, of every index by its tag.
     """
     before = build.status if build.status.started_at == run.started_at else ImageBuildStatus()
     images = image_rows(plan, decision, references, before)

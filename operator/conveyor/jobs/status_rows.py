@@ -4,7 +4,7 @@ In: the plan, the decision, the status before. Out: one `ImageStatus` an image, 
 status before only Jobs and times are kept, which the cluster forgets when a Job is gone.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from conveyor.api.names import Reason
@@ -13,76 +13,138 @@ from conveyor.api.v1alpha1 import (
     ImageBuildStatus,
     ImageState,
     ImageStatus,
+    PlatformStatus,
     StageState,
     StageStatus,
 )
 from conveyor.jobs.decision import Decision, StageView
 from conveyor.jobs.run import timestamp
+from conveyor.plan.digest import DEFAULT_PLATFORM
 from conveyor.plan.model import BuildPlan, PlannedImage, PlannedStage
+from conveyor.plan.targets import indexes_of
 
 _DIGEST_SHOWN = 16
 _THERE = (StageState.CACHED, StageState.BUILT)
+
+_Key = tuple[str, str | None, str]
+"""Image, platform where there are several, stage."""
 
 
 def image_rows(
     plan: BuildPlan, decision: Decision, references: Mapping[str, str], before: ImageBuildStatus
 ) -> tuple[ImageStatus, ...]:
-    """Images in the order of the plan; a FROM block is shown among the stages of its image.
+    """Images in the order of the plan; platforms and FROM blocks are shown among the stages of their image.
 
     Args:
-        references: Pullable reference by digest of every complete image, by name.
+        references: Pullable reference by digest of every complete image by its name in the plan, of every index by its tag.
         before: The status of this run so far, empty for a new run.
     """
     times = _times(before)
+    indexes = {index.image: index.tag for index in indexes_of(plan)}
+    found: dict[str, list[PlannedImage]] = {}
+    for image in plan.images:
+        if not image.block_of:
+            found.setdefault(image.image, []).append(image)
     return tuple(
-        _image(image, plan, decision, references, times)
-        for image in plan.images
-        if not image.block_of
+        _image(
+            name,
+            [(image, _rows(image, plan, decision, times)) for image in images],
+            references,
+            indexes.get(name),
+        )
+        for name, images in found.items()
     )
 
 
-def _times(status: ImageBuildStatus) -> dict[tuple[str, str], StageStatus]:
-    return {(image.name, stage.name): stage for image in status.images for stage in image.stages}
+def _times(status: ImageBuildStatus) -> dict[_Key, StageStatus]:
+    return {
+        (image.name, stage.platform, stage.name): stage
+        for image in status.images
+        for stage in image.stages
+    }
 
 
 def _image(
-    image: PlannedImage,
-    plan: BuildPlan,
-    decision: Decision,
+    name: str,
+    parts: Sequence[tuple[PlannedImage, list[StageStatus]]],
     references: Mapping[str, str],
-    times: Mapping[tuple[str, str], StageStatus],
+    index: str | None,
 ) -> ImageStatus:
-    blocks = [block for block in plan.images if block.block_of == image.name]
+    """Return one image of werf.yaml.
+
+    Args:
+        name: In werf.yaml.
+        parts: The image of each platform and its stages.
+        references: As of `image_rows`.
+        index: Tag of the index, "" while it is not known, None where there is none.
+    """
+    platforms = tuple(_platform(image, rows, references) for image, rows in parts)
+    rows = tuple(row for _, rows in parts for row in rows)
+    complete = all(one.state is ImageState.READY for one in platforms)
+    ready = complete and (index is None or index in references)
+    only = platforms[0] if len(platforms) == 1 else None
+    return ImageStatus(
+        name=name,
+        final=parts[0][0].final,
+        state=ImageState.READY
+        if ready
+        else ImageState.BUILDING
+        if complete
+        else _image_state(rows),
+        ref=only.ref if only else references.get(index or ""),
+        tag=only.tag if only else (index if ready else None),
+        platforms=() if only and only.platform == DEFAULT_PLATFORM else platforms,
+        stages=rows,
+    )
+
+
+def _platform(
+    image: PlannedImage, rows: Iterable[StageStatus], references: Mapping[str, str]
+) -> PlatformStatus:
+    last, ready = image.stages[-1].stored, image.ready
+    return PlatformStatus(
+        platform=image.platform,
+        state=ImageState.READY if ready else _image_state(rows),
+        ref=references.get(image.name) if ready else None,
+        tag=str(last.id) if ready and last else None,
+    )
+
+
+def _rows(
+    image: PlannedImage, plan: BuildPlan, decision: Decision, times: Mapping[_Key, StageStatus]
+) -> list[StageStatus]:
+    """Return the stages of one platform's image, those of its FROM blocks first."""
+    platform = None if image.config_name is None else image.platform
+    blocks = [it for it in plan.images if it.block_of and it.block_of == image.name]
     rows = [
         _stage(
-            image.name, _row_name(part, stage), stage, decision.views[part.name, stage.name], times
+            (image.image, platform, _row_name(part, stage)),
+            stage,
+            decision.views[part.name, stage.name],
+            times,
         )
         for part in (*blocks, image)
         for stage in part.stages
         if not stage.inner
     ]
-    rows = _finished_blocks(image.name, rows, times) + rows
-    last = image.stages[-1].stored
-    ready = image.ready
-    return ImageStatus(
-        name=image.name,
-        final=image.final,
-        state=ImageState.READY if ready else _image_state(rows),
-        ref=references.get(image.name) if ready else None,
-        tag=str(last.id) if ready and last else None,
-        stages=tuple(rows),
-    )
+    return _finished_blocks(image.image, platform, rows, times) + rows
 
 
 def _finished_blocks(
-    image: str, rows: list[StageStatus], times: Mapping[tuple[str, str], StageStatus]
+    image: str,
+    platform: str | None,
+    rows: list[StageStatus],
+    times: Mapping[_Key, StageStatus],
 ) -> list[StageStatus]:
     """FROM blocks of this run that the plan names no more, since what needed them is built."""
     shown = {row.name for row in rows}
     return [
         row
-        for (name, stage), row in times.items()
-        if name == image and stage not in shown and row.state in _THERE and stage.endswith(")")
+        for (name, of, stage), row in times.items()
+        if (name, of) == (image, platform)
+        and stage not in shown
+        and row.state in _THERE
+        and stage.endswith(")")
     ]
 
 
@@ -100,18 +162,19 @@ def _image_state(rows: Iterable[StageStatus]) -> ImageState:
 
 
 def _stage(
-    image: str,
-    name: str,
+    key: _Key,
     stage: PlannedStage,
     view: StageView,
-    times: Mapping[tuple[str, str], StageStatus],
+    times: Mapping[_Key, StageStatus],
 ) -> StageStatus:
+    _, platform, name = key
     digest = str(stage.digest)[:_DIGEST_SHOWN] if stage.digest else None
-    before = times.get((image, name))
+    before = times.get(key)
     if before is not None and (before.digest != digest or view.state is StageState.CACHED):
         before = None
     return StageStatus(
         name=name,
+        platform=platform,
         digest=digest,
         state=view.state,
         job=view.job.name if view.job else before.job if before else None,

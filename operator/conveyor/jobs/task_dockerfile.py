@@ -85,7 +85,7 @@ def _copied_files(step: BlockStep, block: DockerfileBlock, run: StageRun) -> str
     if len(step.instruction.args) < 2:
         return None
     if step.source and step.source.image:
-        return run.fetch_bundle(exports.copy_export(step, run.plan))
+        return run.fetch_bundle(exports.copy_export(step, run.stage, run.plan))
     return run.fetch_git(
         "context",
         OWN_REPOSITORY,

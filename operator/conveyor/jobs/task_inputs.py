@@ -6,7 +6,7 @@ In: what a step needs. Out: the file in which the step will find it, and the lis
 from dataclasses import dataclass, field
 
 from conveyor.jobs.model import Export, JobOrder
-from conveyor.plan.model import BuildPlan
+from conveyor.plan.model import BuildPlan, PlannedStage
 
 Json = dict[str, object]
 REMOTE_KINDS = frozenset({"http", "gitTree"})
@@ -39,6 +39,11 @@ class StageRun:
     plan: BuildPlan
     inputs: Inputs
     repositories: tuple[str, ...]
+
+    @property
+    def stage(self) -> PlannedStage:
+        """The stage itself."""
+        return self.order.stages[self.number]
 
     def fetch(self, kind: str, **what: object) -> str:
         """Have the courier fetch something for this run; returns the file it will be in."""

@@ -72,7 +72,7 @@ def _binds(order: JobOrder, points: tuple[RunPoint, ...], run: StageRun) -> Iter
 
 def _bound(point: RunPoint, run: StageRun, block: DockerfileBlock) -> str:
     if point.files is not None and point.files.image:
-        return run.fetch_bundle(exports.mount_export(point.mount, point.files, run.plan))
+        return run.fetch_bundle(exports.mount_export(point.mount, point.files, run.stage, run.plan))
     return run.fetch_git(
         "context",
         OWN_REPOSITORY,

@@ -19,7 +19,6 @@ from conveyor.plan.digest import hashed
 from conveyor.plan.dockerfile import BlockPlan, plan_dockerfile
 from conveyor.plan.dockerfile_source import ArgumentUnknownError
 from conveyor.plan.image_spec import add_image_spec
-from conveyor.plan.images import needed_images
 from conveyor.plan.in_order import one_by_one
 from conveyor.plan.inner_stages import InnerStages
 from conveyor.plan.inquiry import Waiting
@@ -81,7 +80,7 @@ def _unknown(
     )
     if image.image_spec is not None:
         add_image_spec(chain, image.image_spec, project)
-    return _image(image, image.name, chain, needed_images(image))
+    return _image(image, image.name, chain, chain.depends_on)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,12 +154,13 @@ def _plan_block(
     own.add(STAGE, depends, work, git=False)
     if target and image.image_spec is not None:
         add_image_spec(own, image.image_spec, work.labels[labels.WERF])
-    return _image(image, block.name, own, (*block.depends_on, *needed_images(image)))
+    return _image(image, block.name, own, (*block.depends_on, *chain.depends_on))
 
 
 def _empty(block: BlockPlan, chain: Chain) -> Chain:
     return Chain(
         image=block.name,
+        config_image=chain.config_image,
         platform=chain.platform,
         base=block.base,
         facts=chain.facts,

@@ -45,6 +45,8 @@ class Chain:
     """Stages planned so far.
 
     Attributes:
+        config_image: Name in werf.yaml where `image` has the platform in it.
+        depends_on: Planned images that the image needs.
         base: What the first stage starts from.
         mappings: The image's git mappings; () for a Dockerfile block.
         carried: Commit that the last stage carries, by paramshash.
@@ -63,6 +65,8 @@ class Chain:
     previous: Previous | None = None
     question: Question | None = None
     entrypoint: tuple[str, ...] | None = None
+    config_image: str | None = None
+    depends_on: tuple[str, ...] = ()
 
     def add(
         self,
@@ -98,6 +102,7 @@ class Chain:
                 content_digest=_labelled(stored) if stored else built,
                 stored=stored,
                 components=components,
+                platform=self.platform,
             )
         )
 
@@ -132,6 +137,7 @@ class Chain:
                 work=work,
                 question=question,
                 components=(known,) if known else (),
+                platform=self.platform,
             )
         )
 

@@ -45,7 +45,7 @@ def find_values(
         facts: `repo`, and answers to ImageReference of somebody who knows better (a dry run).
     """
     found = tuple(_planned(one, images[one.image], facts) for one in dependencies)
-    missing = [one.dependency.image for one in found if not one.known]
+    missing = [images[one.dependency.image].name for one in found if not one.known]
     return FoundValues(
         dependencies=found,
         labels=dependency_labels(found),

@@ -17,8 +17,9 @@ from conveyor.config.dockerfile_check import unbuildable_flag
 from conveyor.config.dockerfile_model import NOT_SUPPORTED
 from conveyor.config.dockerfile_patterns import has_wildcard
 from conveyor.config.model import DockerfileImage
+from conveyor.config.platforms import normal_platform
 from conveyor.plan.answers import Answer
-from conveyor.plan.dockerfile_args import expanded, normal_platform
+from conveyor.plan.dockerfile_args import expanded
 from conveyor.plan.dockerfile_base import base_of, base_question, base_scope
 from conveyor.plan.dockerfile_digest import BlockDigests, ContextFiles, missing_sources
 from conveyor.plan.dockerfile_notes import block_notes

@@ -13,8 +13,6 @@ from conveyor.config.dockerfile import Dockerfile, Instruction
 from conveyor.config.dockerfile_words import ExpansionError, expand_word
 
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
-_ARCHITECTURES = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "i386": "386"}
-_OSES = ("linux", "windows", "darwin", "freebsd")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,17 +91,6 @@ def proxy_environment(given: Mapping[str, str]) -> dict[str, str]:
         if name.lower() in _PROXIES and value:
             found |= {name.upper(): value, name.lower(): value}
     return found
-
-
-def normal_platform(text: str) -> str:
-    """Return `os/arch[/variant]` in the usual spelling: `aarch64` is linux/arm64, arm64/v8 is arm64."""
-    parts = text.lower().split("/")
-    if parts[0] not in _OSES:
-        parts.insert(0, "linux")
-    parts[1:2] = [_ARCHITECTURES.get(part, part) for part in parts[1:2]]
-    if parts[1:] in (["arm64", "v8"], ["amd64", "v1"]):
-        parts.pop()
-    return "/".join(parts)
 
 
 def expanded(

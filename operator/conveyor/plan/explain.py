@@ -58,9 +58,16 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageChange:
-    """How one stage stands to the one of before; `differences` say why it changed."""
+    """How one stage stands to the one of before; `differences` say why it changed.
+
+    Attributes:
+        image: Name of the planned image.
+        config_name: Its name in werf.yaml, the same for all platforms.
+    """
 
     image: str
+    config_name: str
+    platform: str
     stage: str
     change: Change
     old: PlannedStage | None
@@ -69,24 +76,29 @@ class StageChange:
 
 
 def explain(old: BuildPlan, new: BuildPlan) -> tuple[StageChange, ...]:
-    """Compare plans: images of now in order, each followed by its stages that are gone; last images that are gone."""
-    before = {image.name: image for image in old.images}
+    """Compare plans: images of now in order, each followed by its stages that are gone; last images that are gone.
+
+    An image that is built for more platforms than before is compared on those that it had.
+    """
+    before = {(image.image, image.platform): image for image in old.images}
     rows: list[StageChange] = []
     for image in new.images:
-        rows += _image(image.name, before.pop(image.name, None), image)
+        rows += _image(image, before.pop((image.image, image.platform), None), image)
     for image in before.values():
-        rows += _image(image.name, image, None)
+        rows += _image(image, image, None)
     return tuple(rows)
 
 
-def _image(name: str, old: PlannedImage | None, new: PlannedImage | None) -> Iterator[StageChange]:
+def _image(
+    image: PlannedImage, old: PlannedImage | None, new: PlannedImage | None
+) -> Iterator[StageChange]:
     before = _with_previous(old)
     now = _with_previous(new)
     for stage in now:
-        yield _stage(name, stage, before.get(stage), now[stage])
+        yield _stage(image, stage, before.get(stage), now[stage])
     for stage in before:
         if stage not in now:
-            yield _stage(name, stage, before[stage], None)
+            yield _stage(image, stage, before[stage], None)
 
 
 _Placed = tuple[PlannedStage, PlannedStage | None]
@@ -101,10 +113,12 @@ def _with_previous(image: PlannedImage | None) -> dict[str, _Placed]:
     }
 
 
-def _stage(image: str, name: str, old: _Placed | None, new: _Placed | None) -> StageChange:
+def _stage(image: PlannedImage, name: str, old: _Placed | None, new: _Placed | None) -> StageChange:
     change = _change(old[0] if old else None, new[0] if new else None)
     return StageChange(
-        image=image,
+        image=image.name,
+        config_name=image.image,
+        platform=image.platform,
         stage=name,
         change=change,
         old=old[0] if old else None,

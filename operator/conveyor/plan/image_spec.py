@@ -22,7 +22,8 @@ def add_image_spec(chain: Chain, spec: ImageSpec, project: str) -> None:
     The digest has the labels as they are written, so images of the same content share it. A stored stage made for another
     image is not used where the image's or the project's name is in a label.
     """
-    expanded = expand_labels(spec, image=chain.image, project=project)
+    image = chain.image if chain.config_image is None else chain.config_image
+    expanded = expand_labels(spec, image=image, project=project)
     plain = dict(spec.labels)
     named = {key: text for key, text in expanded.items() if plain.get(key) != text}
     work = StageWork(image_spec=replace(spec, labels=expanded), labels={labels.WERF: project})

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from conveyor.config.model import Import
 from conveyor.plan.answers import ImportRecord
-from conveyor.plan.digest import import_id, import_source_id
+from conveyor.plan.digest import DEFAULT_PLATFORM, import_id, import_source_id
 from conveyor.plan.inquiry import Inquiry
 from conveyor.plan.labels import import_labels
 from conveyor.plan.model import PlannedImage, PlannedImport, PlannedStage, StageState
@@ -27,22 +27,36 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """An import's source: the question for its checksum, or (`id` "") what its image itself waits for."""
+    """An import's source: the question for its checksum, or (`id` "") what its image itself waits for.
 
+    Attributes:
+        name: Planned image name, or external reference.
+    """
+
+    name: str
     question: Question
     stored: bool
     id: str = ""
 
 
 def find_imports(
-    imports: Sequence[Import], images: Mapping[str, PlannedImage], inquiry: Inquiry
+    imports: Sequence[Import],
+    images: Mapping[str, PlannedImage],
+    inquiry: Inquiry,
+    platform: str = DEFAULT_PLATFORM,
 ) -> Found:
     """Return the imports of one stage, in config order.
+
+    Args:
+        imports: Of the stage.
+        images: The images it may take files from, for its platform, by their names in werf.yaml.
+        inquiry: Knows checksums.
+        platform: What external images are taken for.
 
     Raises:
         Waiting: The checksum of an import from a stored image has not been looked up yet.
     """
-    sources = [_source(item, images) for item in imports]
+    sources = [_source(item, images, platform) for item in imports]
     inquiry.note(*(source.question for source in sources if source.stored))
     records = [_record(source, inquiry) for source in sources]
     planned = tuple(
@@ -70,18 +84,22 @@ def source_stage(image: PlannedImage, stage: str) -> PlannedStage:
     return image.stages[-1]
 
 
-def _source(item: Import, images: Mapping[str, PlannedImage]) -> _Source:
+def _source(item: Import, images: Mapping[str, PlannedImage], platform: str) -> _Source:
     if item.external:
-        source_id = import_source_id(item, f"external-image:{item.image}")
-        return _Source(ImportChecksum(id=source_id, source_image=""), stored=True, id=source_id)
-    stage = source_stage(images[item.image], item.stage)
+        # One reference has other files on another platform, so their record needs another key (ADR 22).
+        other = f" [{platform}]" if platform != DEFAULT_PLATFORM else ""
+        source_id = import_source_id(item, f"external-image:{item.image}{other}")
+        external = ImportChecksum(id=source_id, source_image="")
+        return _Source(item.image, external, stored=True, id=source_id)
+    image = images[item.image]
+    stage = source_stage(image, item.stage)
     if stage.content_digest is None:
         if stage.question is None:
             raise AssertionError(f"an Unknown stage of {item.image!r} waits for nothing")
-        return _Source(stage.question, stored=False)
+        return _Source(image.name, stage.question, stored=False)
     source_id = import_source_id(item, stage.content_digest)
     question = ImportChecksum(id=source_id, source_image=item.image)
-    return _Source(question, stored=stage.state is StageState.CACHED, id=source_id)
+    return _Source(image.name, question, stored=stage.state is StageState.CACHED, id=source_id)
 
 
 def _record(source: _Source, inquiry: Inquiry) -> ImportRecord | None:
@@ -95,7 +113,7 @@ def _record(source: _Source, inquiry: Inquiry) -> ImportRecord | None:
 def _planned(item: Import, source: _Source, record: ImportRecord | None) -> PlannedImport:
     return PlannedImport(
         import_=item,
-        source=item.image,
+        source=source.name,
         import_id=import_id(item),
         source_id=source.id,
         checksum=record.checksum if record else "",

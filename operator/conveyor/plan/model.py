@@ -254,14 +254,17 @@ class PlannedStage:
     question: Question | None = None
     components: tuple[Component, ...] = ()
     inner: bool = False
+    platform: str = "linux/amd64"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedImage:
-    """One image with its stages in order.
+    """One image for one platform, with its stages in order.
 
     Attributes:
-        block_of: Name of the config image when this is a FROM block of its Dockerfile (named
+        name: Unique in the plan: the name in werf.yaml, for one of several platforms `IMAGE [OS/ARCH]` as werf shows it.
+        config_name: The same without the platform where `name` has one, else None.
+        block_of: `name` of the image when this is a FROM block of its Dockerfile (named
             `IMAGE/stage/NAME` or `IMAGE/stageN`), else "".
         depends_on: Planned images that must be complete first (base, imports, dependencies, COPY --from).
         in_order: Nothing of it starts before every image of `depends_on` is stored, not only what it is built from.
@@ -276,6 +279,12 @@ class PlannedImage:
     depends_on: tuple[str, ...] = ()
     in_order: bool = False
     entrypoint: tuple[str, ...] | None = None
+    config_name: str | None = None
+
+    @property
+    def image(self) -> str:
+        """Its name in werf.yaml (of a block `IMAGE/stage/NAME`), the same for all platforms."""
+        return self.name if self.config_name is None else self.config_name
 
     @property
     def ready(self) -> bool:

@@ -7,16 +7,14 @@ A question that only building can answer (the checksum of an import whose source
 the rest: the stages that wait for it are planned as Unknown.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from conveyor.api.errors import UserError
-from conveyor.api.names import Reason
 from conveyor.config.model import DockerfileImage, Image, StapelImage, WerfConfig
 from conveyor.plan.blocks import plan_blocks
 from conveyor.plan.chain import Chain
 from conveyor.plan.dependencies import SCRATCH
-from conveyor.plan.digest import DEFAULT_PLATFORM
 from conveyor.plan.facts import Facts
 from conveyor.plan.images import image_sets, needed_images
 from conveyor.plan.inquiry import Inquiry, Waiting
@@ -31,6 +29,7 @@ from conveyor.plan.model import (
 )
 from conveyor.plan.questions import Question
 from conveyor.plan.staged import plan_staged
+from conveyor.plan.targets import Target, targets_of
 from conveyor.plan.walk import Surroundings, walk_stages
 
 
@@ -60,29 +59,14 @@ def plan(
     sets = image_sets(config, images)
     inquiry = Inquiry(facts)
     planned: dict[str, PlannedImage] = {}
-    for name in (name for names in sets for name in names):
-        how = _How(keep=keep_entrypoint_with_cmd, inner=inner)
-        rows = _try(config, config.image(name), facts, planned, inquiry, how)
-        planned.update((row.name, row) for row in rows)
+    wanted = (config.image(name) for names in sets for name in names)
+    how = _How(keep=keep_entrypoint_with_cmd, inner=inner)
+    for target in (target for image in wanted for target in targets_of(image, config)):
+        rows = _try(config, target, facts, planned, inquiry, how)
+        planned.update((row.name, target.named(row)) for row in rows)
     if inquiry.open:
         return frozenset(inquiry.open)
     return BuildPlan(project=config.meta.project, sets=sets, images=tuple(planned.values()))
-
-
-def platform_of(config: WerfConfig, image: Image) -> str:
-    """Return the one platform an image is built for.
-
-    Raises:
-        UserError: It has several.
-    """
-    platforms = image.platforms or config.meta.platforms or (DEFAULT_PLATFORM,)
-    if len(platforms) > 1:
-        raise UserError(
-            Reason.NOT_SUPPORTED,
-            f"{image.at}: an image for several platforms ({', '.join(platforms)}) is not supported "
-            "yet; name one",
-        )
-    return platforms[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +77,7 @@ class _How:
 
 def _try(
     config: WerfConfig,
-    image: Image,
+    target: Target,
     facts: Facts,
     planned: dict[str, PlannedImage],
     inquiry: Inquiry,
@@ -101,7 +85,7 @@ def _try(
 ) -> Sequence[PlannedImage]:
     """Plan one image as far as the facts go; nothing when a question is open."""
     try:
-        return tuple(_plan_image(config, image, facts, planned, inquiry, how))
+        return tuple(_plan_image(config, target, facts, planned, inquiry, how))
     except Waiting:
         return ()
     except UserError:
@@ -113,54 +97,60 @@ def _try(
 
 def _plan_image(
     config: WerfConfig,
-    image: Image,
+    target: Target,
     facts: Facts,
     planned: dict[str, PlannedImage],
     inquiry: Inquiry,
     how: _How,
 ) -> Iterator[PlannedImage]:
+    image = target.image
+    needed = target.needed(config, planned)
     chain = Chain(
-        image=image.name,
-        platform=platform_of(config, image),
-        base=_base(image),
+        image=target.name,
+        config_image=image.name,
+        platform=target.platform,
+        base=_base(image, needed),
         facts=facts,
         inquiry=inquiry,
+        depends_on=tuple(row.name for row in needed.values()),
     )
     if isinstance(image, DockerfileImage) and image.staged:
-        yield from plan_staged(image, config, chain)
+        yield from plan_staged(replace(image, name=target.name), config, chain)
         return
     if isinstance(image, StapelImage):
         # Ask about the files first: these questions are known even while a needed image is not planned yet.
         chain.mappings = mapping_commits(
             image, inquiry, facts.commit, virtual_merge=facts.virtual_merge
         )
-    if not planned.keys() >= set(needed_images(image)):
+    if not needed.keys() >= set(needed_images(image)):
         raise Waiting
     if isinstance(image, DockerfileImage):
-        yield from plan_blocks(image, config, chain, planned, inner=how.inner)
+        blocks = replace(image, name=target.name)
+        yield from plan_blocks(blocks, config, chain, needed, inner=how.inner)
         return
     around = Surroundings(
         project=config.meta.project,
         build_cache_version=config.meta.cache_version,
-        images=planned,
+        images=needed,
         inquiry=inquiry,
         keep_entrypoint_with_cmd=how.keep,
     )
     yield PlannedImage(
-        name=image.name,
+        name=target.name,
         stages=walk_stages(image, chain, around),
         final=image.final,
         platform=chain.platform,
-        depends_on=needed_images(image),
+        depends_on=chain.depends_on,
         entrypoint=chain.entrypoint,
     )
 
 
-def _base(image: Image) -> Base:
+def _base(image: Image, needed: Mapping[str, PlannedImage]) -> Base:
     if not isinstance(image, StapelImage):
         return ScratchBase()
     if image.base_internal:
-        return ImageBase(image=image.base)
+        found = needed.get(image.base)
+        return ImageBase(image=found.name if found else image.base)
     if image.base == SCRATCH:
         return ScratchBase()
     return ExternalBase(reference=image.base)

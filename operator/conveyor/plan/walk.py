@@ -48,7 +48,7 @@ class Surroundings:
     Attributes:
         project: Value of the label `werf`.
         build_cache_version: `build.cacheVersion`.
-        images: Images planned so far, by name.
+        images: The images it needs, planned for its platform, by their names in werf.yaml.
         keep_entrypoint_with_cmd: A CMD of `docker:` leaves the ENTRYPOINT of the base (as werf does).
     """
 
@@ -158,7 +158,12 @@ class _Walk:
         )
 
     def _imports(self, name: StageName) -> Found:
-        return find_imports(imports_of(self.image, name), self.around.images, self.around.inquiry)
+        return find_imports(
+            imports_of(self.image, name),
+            self.around.images,
+            self.around.inquiry,
+            self.chain.platform,
+        )
 
     def _values(self, name: StageName) -> FoundValues:
         wanted = dependencies_of(self.image, name)

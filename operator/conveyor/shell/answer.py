@@ -16,6 +16,7 @@ from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
 from conveyor.config.model import WerfConfig
 from conveyor.jobs.run_mounts import check_given
+from conveyor.jobs.tools import check_tools
 from conveyor.plan.answers import Answer
 from conveyor.plan.buildable import check_buildable
 from conveyor.plan.digest import OWN_REPOSITORY
@@ -68,6 +69,8 @@ class Answers:
         )
         check_buildable(outcome)
         check_given(outcome, session.build.spec)
+        ansible = [machine for machine, tools in session.tools.items() if tools.ansible]
+        check_tools(outcome, config, session.tools, ansible)
         return outcome
 
     async def _known_or_asked(self, session: Session, question: Question, run: str) -> Answer:

@@ -28,7 +28,7 @@ async def export_images(dispatcher: Dispatcher, look: Look, step: Step) -> None:
 async def tell_no_effect(dispatcher: Dispatcher, look: Look, step: Step) -> None:
     """Once a run: an Event that was written is not written again, and a plan in progress need not be told."""
     if all(image.ready for image in step.plan.images):
-        said = without_effect(look.config, {image.name for image in step.plan.images})
+        said = without_effect(look.config, {image.image for image in step.plan.images})
         for text in (*said, *notes_of(step.plan)):
             await dispatcher.warn(look.build, Reason.NO_EFFECT, text)
 

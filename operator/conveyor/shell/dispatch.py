@@ -15,7 +15,7 @@ from conveyor.api.errors import NotYet, UserError
 from conveyor.api.names import LABEL_IMAGE_BUILD, Reason, label_value
 from conveyor.api.v1alpha1 import ImageBuild, ImageExport
 from conveyor.jobs import exports
-from conveyor.jobs.decision import PublishStage, RecordExport, StartJob, StopJob
+from conveyor.jobs.decision import PublishIndex, PublishStage, RecordExport, StartJob, StopJob
 from conveyor.jobs.image_exports import exported_config
 from conveyor.jobs.manifest import job as job_manifest
 from conveyor.jobs.manifest import job_name, labels_selector, stage_names
@@ -27,7 +27,7 @@ from conveyor.plan.image_config import kept_labels
 from conveyor.plan.model import BuildPlan, PlannedStage
 from conveyor.shell.backends import Backends
 from conveyor.shell.clock import now
-from conveyor.shell.publish import Locks, Published, Replan, parent_image, publish
+from conveyor.shell.publish import Locks, Published, Replan, members, parent_image, publish
 from conveyor.shell.reports import Reports
 from conveyor.shell.session import Session
 from conveyor.shell.telemetry import JOBS_STARTED, STAGES
@@ -65,13 +65,17 @@ class Dispatcher:
         """Create a Job; False when somebody else did."""
         build = session.build
         parent = await self._parent(session, plan, action)
+        platform = (action.stages[0] if action.stages else action.exports[0]).platform
         order = JobOrder(
-            image=action.image,
+            image=plan.image(action.image).image if action.stages else "",
             stages=action.stages,
             parent=parent,
             execution=await session.storage.execution_images.publish(
-                parent, ansible=any(stage.work.tasks for stage in action.stages)
+                parent,
+                platform=platform,
+                ansible=any(stage.work.tasks for stage in action.stages),
             ),
+            platform=platform,
             exports=action.exports,
             bundles=bundles,
             attempt=action.attempt,
@@ -123,7 +127,7 @@ class Dispatcher:
 
     async def _source(self, session: Session, plan: BuildPlan, export: Export) -> ParentImage:
         if export.external:
-            return await session.storage.base_images.adopt(export.source, "linux/amd64")
+            return await session.storage.base_images.adopt(export.source, export.platform)
         stored = exports.source_stage(export, plan).stored
         if stored is None:
             raise NotYet(Reason.PROGRESSING, f"image {export.source} is not complete", after=1.0)
@@ -181,6 +185,14 @@ class Dispatcher:
         """Tell that a build came to a bad end."""
         await self._events.post(build, reason, message, warning=True)
 
+    async def publish_index(self, session: Session, action: PublishIndex) -> None:
+        """Join the images of several platforms and tell about it."""
+        index = action.index
+        await session.storage.indexes.publish(index.tag, members(index.members))
+        platforms = ", ".join(member.platform for member in index.members)
+        text = f"{index.image or '~'}: {index.tag}: {platforms}"
+        await self._events.post(session.build, Reason.INDEX_PUBLISHED, text)
+
     async def tell_copied(self, build: ImageBuild, stages: Mapping[str, str]) -> None:
         """Tell which stages came from secondary repositories."""
         for repo in dict.fromkeys(stages.values()):
@@ -195,11 +207,10 @@ class Dispatcher:
     ) -> None:
         """Write images of a complete plan under references of the user's own; what is there already stays."""
         for one in wanted:
-            stored = plan.image(one.image).stages[-1].stored
-            assert stored is not None  # noqa: S101 - the plan is complete
-            exports_to = session.storage.image_exports
-            config = exported_config(await exports_to.config(stored.manifest_digest))
-            made = await exports_to.write(stored.manifest_digest, config, one.reference)
+            found = [it for it in plan.images if it.image == one.image and not it.block_of]
+            made = await session.storage.image_exports.write(
+                members(found), exported_config, one.reference
+            )
             text = f"{one.image or '~'}: {one.reference} is {made}"
             await self._events.post(session.build, Reason.IMAGE_EXPORTED, text)
 

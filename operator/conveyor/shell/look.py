@@ -18,6 +18,7 @@ from conveyor.jobs.decide import decide
 from conveyor.jobs.decision import (
     Action,
     Decision,
+    PublishIndex,
     PublishStage,
     RecordExport,
     Situation,
@@ -32,11 +33,13 @@ from conveyor.plan.buildable import check_built
 from conveyor.plan.facts import Facts
 from conveyor.plan.model import BuildPlan, StageState
 from conveyor.plan.staged import staged_version
+from conveyor.plan.targets import indexes_of
 from conveyor.shell.answer import Answers
 from conveyor.shell.clock import now
 from conveyor.shell.configs import Configs
 from conveyor.shell.dispatch import Dispatcher
 from conveyor.shell.observing import observed_jobs
+from conveyor.shell.publish import members
 from conveyor.shell.remotes import head_facts
 from conveyor.shell.reports import Reports
 from conveyor.shell.session import Session
@@ -73,6 +76,7 @@ class Step:
     jobs: tuple[ObservedJob, ...]
     decision: Decision
     bundles: Mapping[str, Bundle]
+    indexes: Mapping[str, str]
 
 
 class Course:
@@ -130,6 +134,7 @@ class Course:
         await self._bring(look, plan)
         jobs = await observed_jobs(self._dispatcher.jobs(look.build), self._reports, look.session)
         bundles = await _bundles(look.session, plan)
+        indexes = await _indexes(look.session, plan)
         build = look.build
         decision = decide(
             Situation(
@@ -143,9 +148,10 @@ class Course:
                 retry_limit=build.spec.retry_limit,
                 started_at=look.run.started,
                 now=now(),
+                indexes=indexes,
             )
         )
-        return Step(plan=plan, jobs=jobs, decision=decision, bundles=bundles)
+        return Step(plan=plan, jobs=jobs, decision=decision, bundles=bundles, indexes=indexes)
 
     async def _bring(self, look: Look, plan: BuildPlan) -> None:
         """Have every stage that is used in the build's own repository."""
@@ -182,6 +188,9 @@ class Course:
             case PublishStage():
                 await self._dispatcher.publish(session, step.plan, action, replan, commit)
                 return not action.continued
+            case PublishIndex():
+                await self._dispatcher.publish_index(session, action)
+                return True
             case RecordExport():
                 await self._dispatcher.record(session, step.plan, action)
                 return True
@@ -202,13 +211,24 @@ def planned(look: Look, step: Step) -> ImageBuildStatus:
         for image in step.plan.images
         if (last := image.stages[-1].stored) is not None
     }
-    return status.planned(look.build, look.run, step.plan, step.decision, references, now())
+    return status.planned(
+        look.build, look.run, step.plan, step.decision, {**references, **step.indexes}, now()
+    )
 
 
 def _takes_slot(job: ObservedJob) -> bool:
     """Whether the Job counts against the limit; one that waits in vain does not keep others from running."""
     patience = patience_left(job, now())
     return not job.ended and (patience is None or patience > 0)
+
+
+async def _indexes(session: Session, plan: BuildPlan) -> dict[str, str]:
+    """References of the indexes that are stored, by tag."""
+    wanted = [index for index in indexes_of(plan) if index.tag]
+    found = await asyncio.gather(
+        *(session.storage.indexes.find(index.tag, members(index.members)) for index in wanted)
+    )
+    return {index.tag: ref for index, ref in zip(wanted, found, strict=True) if ref}
 
 
 async def _bundles(session: Session, plan: BuildPlan) -> dict[str, Bundle]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
+from conveyor.adapters.image_indexes import Member
 from conveyor.api import names
 from conveyor.api.errors import NotYet
 from conveyor.api.names import Reason
@@ -24,6 +25,7 @@ from conveyor.plan.model import (
     BuildPlan,
     ExternalBase,
     ImageBase,
+    PlannedImage,
     PlannedStage,
     ScratchBase,
 )
@@ -89,11 +91,20 @@ async def parent_image(
     base = image.stages[0].base
     match base:
         case ScratchBase():
-            return await session.storage.parent("")
+            return await session.storage.parent("", platform=image.platform)
         case ExternalBase(reference=reference, digest=digest) if not built_on:
             return await session.storage.base_images.adopt(reference, image.platform, digest)
         case _:
             return await session.storage.parent(built_on)
+
+
+def members(images: Iterable[PlannedImage]) -> tuple[Member, ...]:
+    """Images that are stored, as members of an index."""
+    return tuple(
+        Member(manifest_digest=image.stages[-1].stored.manifest_digest, platform=image.platform)
+        for image in images
+        if image.stages[-1].stored is not None
+    )
 
 
 async def publish(

@@ -7,14 +7,15 @@ In: an ImageBuild. Out: `Session`: stages storage, git repository, and what Jobs
 import asyncio
 import hashlib
 import json
+import platform
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from conveyor.adapters.cache import LruCache
 from conveyor.adapters.cluster import CORE, ApiError
-from conveyor.adapters.execution_images import ToolsLayer
+from conveyor.adapters.execution_images import Tools
 from conveyor.adapters.git_clones import GitClones, open_local
 from conveyor.adapters.git_credentials import GitCredentials
 from conveyor.adapters.git_repo import GitRepo
@@ -30,6 +31,7 @@ from conveyor.api import names
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
 from conveyor.api.v1alpha1 import Backend, ImageBuild, LocalRef
+from conveyor.config.platforms import LINUX, machine_of, normal_platform
 from conveyor.jobs import ssh
 from conveyor.jobs.manifest import PodSettings, registry_mounts
 from conveyor.jobs.mounts import VolumeSources
@@ -40,7 +42,7 @@ from conveyor.shell.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """Connections of one ImageBuild."""
+    """Connections of one ImageBuild, and the stage tools by machine (`os/architecture`)."""
 
     build: ImageBuild
     storage: StagesStorage
@@ -48,6 +50,7 @@ class Session:
     remotes: Remotes
     pods: PodSettings
     around: Surroundings
+    tools: Mapping[str, Tools] = field(default_factory=dict)
 
 
 class Sessions:
@@ -64,8 +67,7 @@ class Sessions:
         self._cluster = cluster
         self._settings = settings
         self._clones: dict[str | None, GitClones] = {}
-        self._tools = ToolsLayer.load(Path(settings.tools_dir))
-        self._ansible = ToolsLayer.load(Path(settings.tools_dir), "ansible")
+        self._tools = _tools(settings)
         self._images = ImageCache()
         self._clients: LruCache[str, RegistryClient] = LruCache(256)
 
@@ -98,7 +100,6 @@ class Sessions:
                 spec.repo,
                 self._tools,
                 self._images,
-                ansible=self._ansible,
                 secondary_repos=spec.secondary_repos,
             ),
             git=await open_git(source.url, source.secret_ref) if source else None,
@@ -110,6 +111,7 @@ class Sessions:
                 from_paths=_from_paths(build, self._settings),
             ),
             around=_surroundings(build, self._settings, ca=bool(pem)),
+            tools=self._tools,
         )
 
     async def _secret(self, build: ImageBuild, name: str) -> Mapping[str, str]:
@@ -229,6 +231,13 @@ class Sessions:
                 ) from None
             if error.status != 409:
                 raise
+
+
+def _tools(settings: Settings) -> dict[str, Tools]:
+    """The tools of the operator's own machine, which are in its image, and those that the settings name."""
+    own = normal_platform(f"{LINUX}/{platform.machine()}")
+    folders = {machine_of(own): settings.tools_dir, **settings.tools_platforms}
+    return {machine: Tools.load(Path(folder)) for machine, folder in folders.items()}
 
 
 def _system_authorities() -> str:

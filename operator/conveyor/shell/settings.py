@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from conveyor.config.paths import clean
+from conveyor.config.platforms import is_platform, machine_of, normal_platform
 from conveyor.config.remote_policy import RemotePolicy, policy_of
 
 
@@ -44,6 +45,8 @@ class Settings:
     """Folder of git clones; may be lost at any time."""
     tools_dir: str = "/usr/share/conveyor/tools"
     """Folder with tools.tar.gz and ansible.tar.gz, each with its JSON."""
+    tools_platforms: Mapping[str, str] = field(default_factory=dict)
+    """Folders like tools_dir by machine (os/architecture), beside that of the operator's own."""
     docker_endpoint: str = ""
     """Docker Engine of `backend: docker`, as in DOCKER_HOST; empty: there is none."""
     docker_tls_dir: str = ""
@@ -88,6 +91,14 @@ def _mirrors(text: str) -> Mapping[str, str]:
             'must be a JSON object like {"docker.io": "https://mirror.example"}'
         )
     return {str(key): str(value) for key, value in data.items()}
+
+
+def _folders(text: str) -> Mapping[str, str]:
+    data = json.loads(text)
+    names = data if isinstance(data, dict) else {"": ""}
+    if not all(is_platform(str(name)) for name in names):
+        raise ValueError('must be a JSON object like {"linux/arm64": "/usr/share/tools-arm64"}')
+    return {machine_of(normal_platform(name)): str(folder) for name, folder in names.items()}
 
 
 def _volumes(text: str) -> Mapping[str, Mapping[str, object]]:
@@ -157,6 +168,7 @@ _VARIABLES: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "log_level": ("LOG_LEVEL", _one_of("DEBUG", "INFO", "WARNING", "ERROR")),
     "cache_dir": ("CACHE_DIR", str),
     "tools_dir": ("TOOLS_DIR", str),
+    "tools_platforms": ("TOOLS_PLATFORMS", _folders),
     "docker_endpoint": ("DOCKER_ENDPOINT", str),
     "docker_tls_dir": ("DOCKER_TLS_DIR", str),
     "docker_network": ("DOCKER_NETWORK", str),

@@ -24,8 +24,10 @@ from tests.unit.adapters.test_stages_storage import (  # noqa: E402
     repo,
     sha,
     tools,
+    tools_layer,
 )
 
+from conveyor.adapters.image_indexes import Member  # noqa: E402
 from conveyor.adapters.oci_ref import ImageRef  # noqa: E402
 from conveyor.adapters.registry_errors import DeniedError, NotFoundError  # noqa: E402
 from conveyor.adapters.repository_images import ImageCache  # noqa: E402
@@ -34,7 +36,7 @@ from conveyor.jobs.image_exports import exported_config  # noqa: E402
 from conveyor.jobs.model import ExportResult  # noqa: E402
 from conveyor.plan.answers import StageID  # noqa: E402
 
-__all__ = ["client", "registry", "repo", "tools"]  # fixtures
+__all__ = ["client", "registry", "repo", "tools", "tools_layer"]  # fixtures
 
 
 @pytest.fixture
@@ -100,10 +102,11 @@ async def test_a_record_of_an_import_comes_with_its_files(storage, secondary, cl
 
 async def test_an_image_under_a_reference_of_the_users_own(storage, client, repo):
     made = await publish(storage, client, repo)
-    config = await storage.image_exports.config(made.manifest_digest)
+    config = (await storage.parent(made.manifest_digest)).config
     to = f"{repo.name}/released:v1"
-    written = await storage.image_exports.write(made.manifest_digest, exported_config(config), to)
-    again = await storage.image_exports.write(made.manifest_digest, exported_config(config), to)
+    members = (Member(manifest_digest=made.manifest_digest, platform="linux/amd64"),)
+    written = await storage.image_exports.write(members, exported_config, to)
+    again = await storage.image_exports.write(members, exported_config, to)
     assert written == again
     found = await client.get_manifest(ImageRef.parse(to))
     assert written.endswith(f"@{found.digest}")

@@ -16,7 +16,7 @@ if str(ROOT) not in sys.path:
 
 from tests.registry.conftest import registry  # noqa: E402, F401 - a fixture
 
-from conveyor.adapters.execution_images import ToolsLayer  # noqa: E402
+from conveyor.adapters.execution_images import Tools, ToolsLayer  # noqa: E402
 from conveyor.adapters.oci import (  # noqa: E402
     DOCKER_CONFIG,
     DOCKER_LAYER_GZIP,
@@ -65,8 +65,13 @@ async def client(registry):  # noqa: F811
 
 
 @pytest.fixture
-def tools(tmp_path):
+def tools_layer(tmp_path):
     return write_layer(tmp_path, "tools")
+
+
+@pytest.fixture
+def tools(tools_layer):
+    return {"linux/amd64": Tools(stage=tools_layer)}
 
 
 def write_layer(folder, name):
@@ -398,7 +403,7 @@ async def test_a_parent_that_is_not_there(storage):
 
 
 async def test_the_execution_image_has_the_tools_below_and_nothing_that_would_run(
-    storage, client, repo, tools
+    storage, client, repo, tools_layer
 ):
     base = repo.with_tag("base")
     config = {
@@ -417,18 +422,21 @@ async def test_the_execution_image_has_the_tools_below_and_nothing_that_would_ru
     parent = await storage.base_images.adopt(str(base), "linux/amd64")
     reference = await storage.execution_images.publish(parent)
     manifest = await client.get_manifest(ImageRef.parse(reference))
-    assert [layer.digest for layer in manifest.layers] == [tools.digest, sha(b"base")]
+    assert [layer.digest for layer in manifest.layers] == [tools_layer.digest, sha(b"base")]
     made = await client.get_blob_json(repo, manifest.config)
-    assert made["rootfs"]["diff_ids"] == [tools.diff_id, sha(b"diffbase")]
+    assert made["rootfs"]["diff_ids"] == [tools_layer.diff_id, sha(b"diffbase")]
     assert made["config"] == {"Env": ["A=1"], "WorkingDir": "/"}
     assert await client.list_tags(repo) == ("base",)
 
 
-async def test_ansible_lies_on_the_tools_where_it_is_wanted(storage, client, repo, tools, tmp_path):
+async def test_ansible_lies_on_the_tools_where_it_is_wanted(
+    storage, client, repo, tools_layer, tmp_path
+):
     other = tmp_path / "other"
     other.mkdir()
     ansible = write_layer(other, "ansible")
-    both = StagesStorage(client, repo.name, tools, ImageCache(), ansible=ansible)
+    with_ansible = {"linux/amd64": Tools(stage=tools_layer, ansible=ansible)}
+    both = StagesStorage(client, repo.name, with_ansible, ImageCache())
     parent = await both.parent("")
     plain = await both.execution_images.publish(parent)
     assert await client.head_blob(repo, ansible.digest) is None
@@ -439,9 +447,9 @@ async def test_ansible_lies_on_the_tools_where_it_is_wanted(storage, client, rep
         == await storage.execution_images.publish(parent)
     )
     manifest = await client.get_manifest(ImageRef.parse(reference))
-    assert [layer.digest for layer in manifest.layers] == [tools.digest, ansible.digest]
+    assert [layer.digest for layer in manifest.layers] == [tools_layer.digest, ansible.digest]
     config = await client.get_blob_json(repo, manifest.config)
-    assert config["rootfs"]["diff_ids"] == [tools.diff_id, ansible.diff_id]
+    assert config["rootfs"]["diff_ids"] == [tools_layer.diff_id, ansible.diff_id]
     assert await client.head_blob(repo, ansible.digest) == ansible.size
     with pytest.raises(LookupError):
         await storage.execution_images.publish(parent, ansible=True)
@@ -460,22 +468,22 @@ async def test_equal_parents_have_one_execution_image(storage, client, repo, too
     assert scratch != reference
 
 
-async def test_the_tools_layer_is_uploaded_once(storage, client, repo, tools, registry):  # noqa: F811
-    assert await client.head_blob(repo, tools.digest) is None
+async def test_the_tools_layer_is_uploaded_once(storage, client, repo, tools_layer, registry):  # noqa: F811
+    assert await client.head_blob(repo, tools_layer.digest) is None
     await storage.execution_images.publish(await storage.parent(""))
-    assert await client.head_blob(repo, tools.digest) == tools.size
-    tools.path.unlink()
+    assert await client.head_blob(repo, tools_layer.digest) == tools_layer.size
+    tools_layer.path.unlink()
     made = await publish(storage, client, repo)
     await storage.execution_images.publish(await storage.parent(made.manifest_digest))
 
 
-async def test_every_repository_gets_the_tools(client, repo, tools):
+async def test_every_repository_gets_the_tools(client, repo, tools, tools_layer):
     cache = ImageCache()
     for name in ("a", "b"):
         one = ImageRef.parse(f"{repo.name}/{name}")
         store = StagesStorage(client, one.name, tools, cache)
         reference = await store.execution_images.publish(await store.parent(""))
-        assert await client.head_blob(one, tools.digest) == tools.size
+        assert await client.head_blob(one, tools_layer.digest) == tools_layer.size
         assert await client.head_manifest(ImageRef.parse(reference)) is not None
 
 

@@ -217,16 +217,56 @@ def test_the_platform_is_part_of_digests(repo, conveyor):
     assert image["platform"] == "linux/arm64"
     digest = "88970e8ae133a58fdd339ae79a46677657d2a6db8c35e20d70ecb914"
     assert image["stages"][0]["digest"] == digest
-    several = conveyor("plan", "--platform", "linux/amd64,linux/arm64")
-    assert several.code == 2
-    assert "several platforms (linux/amd64, linux/arm64)" in several.err
 
 
-def test_what_cannot_be_built_yet_is_planned_with_a_warning(repo, conveyor):
-    repo.commit({"werf.yaml": META + "image: app\nfrom: alpine:3.18\nplatform: [linux/arm64]\n"})
+def test_an_image_of_several_platforms_has_a_row_for_each(repo, conveyor):
+    repo.commit({"werf.yaml": META + "image: app\nfrom: alpine:3.18\n"})
+    several = conveyor("plan", "--platform", "linux/amd64,linux/aarch64", "--json").json
+    assert several["sets"] == [["app"]]
+    rows = [(one["name"], one["platform"]) for one in several["images"]]
+    assert rows == [("app", "linux/amd64"), ("app", "linux/arm64")]
+    digests = [one["stages"][0]["digest"] for one in several["images"]]
+    assert digests == [
+        "3dbd6d44689162ca0ebbdef149f0c467c9ba147c6e9a7759164efc0a",
+        "88970e8ae133a58fdd339ae79a46677657d2a6db8c35e20d70ecb914",
+    ]
+    text = conveyor("plan", "--platform", "linux/amd64,linux/arm64").out
+    assert "  app  linux/amd64\n" in text
+    assert "  app  linux/arm64\n" in text
+
+
+def test_files_from_an_image_of_several_platforms_are_asked_for_once_a_platform(repo, conveyor):
+    config = META.replace("project: p", "project: p\nbuild: {platform: [linux/amd64, linux/arm64]}")
+    lib = "image: lib\nfrom: alpine:3.18\n---\n"
+    site = (
+        "image: site\nfrom: alpine:3.18\nimport: [{image: lib, add: /a, to: /a, before: setup}]\n"
+    )
+    repo.commit({"werf.yaml": config + lib + site})
+    found = conveyor("plan", "--json").json
+    questions = [stage["question"] for one in found["images"] for stage in one["stages"]]
+    assert found["questions"] == [question for question in questions if question]
+    assert [(one["kind"], one["image"]) for one in found["questions"]] == [
+        ("ImportChecksum", "lib"),
+        ("ImportChecksum", "lib"),
+    ]
+    assert len({one["id"] for one in found["questions"]}) == 2
+
+
+def test_a_platform_that_comes_is_explained_as_new_and_the_other_as_it_was(repo, conveyor):
+    before = repo.commit({"werf.yaml": META + "image: app\nfrom: alpine:3.18\n"})
+    platforms = "platform: [linux/amd64, linux/arm64]\n"
+    repo.commit({"werf.yaml": META + "image: app\nfrom: alpine:3.18\n" + platforms})
+    told = conveyor("plan", "--explain", before, "--json").json["explanation"]["stages"]
+    assert [(one["image"], one["platform"], one["change"]) for one in told] == [
+        ("app", "linux/arm64", "Added")
+    ]
+
+
+def test_what_cannot_be_built_is_planned_with_a_warning(repo, conveyor):
+    repo.commit({"werf.yaml": META + "image: app\nfrom: alpine:3.18\nplatform: [windows/amd64]\n"})
     result = conveyor("plan")
     assert result.code == 0
-    assert result.err.startswith('Warning: werf.yaml:4: image "app": platform linux/arm64')
+    assert result.err.startswith('Warning: werf.yaml:4: image "app": platform windows/amd64')
 
 
 def test_a_remote_repository_is_read_from_a_local_clone(repo, other_repo, conveyor):

@@ -17,7 +17,7 @@ DOCKERFILE = META + "image: app\ndockerfile: Dockerfile\n"
         STAPEL,
         DOCKERFILE,
         STAPEL + "mount: [{from: tmp_dir, to: /c}]\n",
-        STAPEL + "platform: [linux/amd64]\n",
+        STAPEL + "platform: [linux/amd64, linux/arm64]\n",
     ],
 )
 def test_what_is_built_passes(text):
@@ -32,7 +32,7 @@ def test_what_is_built_passes(text):
         (STAPEL + "mount:\n- from: tmp_dir\n  to: /.werf/tmp\n", 'mounted to "/.werf/tmp"'),
         (STAPEL + "mount:\n- from: tmp_dir\n  to: /etc/hosts\n", 'mounted to "/etc/hosts"'),
         (STAPEL + "mount:\n- from: tmp_dir\n  to: /a:b\n", 'mounted to "/a:b"'),
-        (STAPEL + "platform: [linux/arm64]\n", "platform linux/arm64"),
+        (STAPEL + "platform: [linux/arm64, windows/amd64]\n", "platform windows/amd64"),
         (
             DOCKERFILE + "staged: true\nimageSpec:\n  config: {user: '1'}\n",
             "`imageSpec` of an image with `staged: true`",

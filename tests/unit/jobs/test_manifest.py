@@ -340,3 +340,21 @@ def test_the_selector_finds_our_jobs_only():
     narrow = labels_selector({"conveyor.dev/repo-hash": "12"})
     assert narrow == "app.kubernetes.io/managed-by=conveyor,conveyor.dev/repo-hash=12"
     assert len(str(digest("x"))) == 56
+
+
+def test_a_job_runs_on_a_node_of_its_platform_whatever_the_user_says():
+    template = {
+        **SPEC["podTemplate"],
+        "nodeSelector": {"kubernetes.io/arch": "amd64", "disk": "fast"},
+    }
+    order = JobOrder(
+        image="app",
+        stages=STAGES,
+        parent=PARENT,
+        execution=EXECUTION,
+        platform="linux/arm/v7",
+    )
+    made = job(order, build(podTemplate=template), SETTINGS, stage_task="{}", courier_task="{}")
+    selector = made["spec"]["template"]["spec"]["nodeSelector"]
+    assert selector == {"kubernetes.io/os": "linux", "kubernetes.io/arch": "arm", "disk": "fast"}
+    assert made["metadata"]["annotations"]["conveyor.dev/platform"] == "linux/arm/v7"

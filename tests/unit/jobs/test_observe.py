@@ -348,6 +348,42 @@ def test_a_pod_that_no_node_takes():
     )
 
 
+ARM = {"kubernetes.io/os": "linux", "kubernetes.io/arch": "arm64"}
+OTHER_LABELS = "didn't match Pod's node affinity/selector"
+TAINT = "had untolerated taint {node-role.kubernetes.io/control-plane: }"
+LOST = "preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling."
+
+
+@pytest.mark.parametrize(
+    ("told", "selector", "missing"),
+    [
+        (f"0/3 nodes are available: 3 node(s) {OTHER_LABELS}. {LOST}", ARM, True),
+        (
+            f"0/3 nodes are available: 1 node(s) {TAINT}, 2 node(s) {OTHER_LABELS}. {LOST}",
+            ARM,
+            True,
+        ),
+        (
+            f"0/3 nodes are available: 1 Insufficient cpu, 2 node(s) {OTHER_LABELS}. {LOST}",
+            ARM,
+            False,
+        ),
+        (f"0/3 nodes are available: 3 node(s) {TAINT}. {LOST}", ARM, False),
+        (f"0/3 nodes are available: 3 node(s) {OTHER_LABELS}.", {**ARM, "disk": "fast"}, False),
+        (f"0/3 nodes are available: 3 node(s) {OTHER_LABELS}.", {}, False),
+        ("no nodes available to schedule pods", ARM, False),
+    ],
+)
+def test_a_platform_without_a_node_is_told_apart(told, selector, missing):
+    unscheduled = condition("PodScheduled", "Unschedulable", "False", told)
+    given = {**pod(phase="Pending", conditions=[unscheduled]), "spec": {"nodeSelector": selector}}
+    seen = observe(job(), given)
+    assert told in seen.waiting
+    assert seen.waiting.startswith("no node of linux/arm64 takes the pod: ") is missing
+    wanted = Reason.PLATFORM_NOT_AVAILABLE if missing else Reason.STAGE_UNSCHEDULABLE
+    assert seen.waiting_reason is wanted
+
+
 def test_a_pod_that_the_cluster_refuses():
     seen = observe(job(), None, None, "exceeded quota: pods")
     assert (seen.waiting_reason, seen.waiting) == (Reason.POD_REJECTED, "exceeded quota: pods")

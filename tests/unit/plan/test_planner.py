@@ -452,13 +452,6 @@ def test_the_platform_is_part_of_digests_and_rows():
     assert one.image("app").stages[0].digest != other.image("app").stages[0].digest
 
 
-def test_several_platforms_are_refused():
-    image = stapel(platforms=("linux/amd64", "linux/arm64"))
-    with pytest.raises(UserError, match="several platforms") as caught:
-        plan(config(image), Facts())
-    assert caught.value.reason == "NotSupported"
-
-
 def test_a_stage_that_vanished_is_built_again():
     made = config(stapel(shell=Shell(commands={"setup": ("x",)})))
     world = World()

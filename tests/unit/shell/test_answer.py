@@ -15,6 +15,7 @@ from conveyor.shell.answer import Answers
 from conveyor.shell.remotes import Remotes, head_facts
 
 COMMIT = "1" * 40
+TOOLS = {"linux/amd64": SimpleNamespace(ansible=None)}
 CONFIG = parse(
     "project: p\nconfigVersion: 1\n---\nimage: a\nfrom: x:1\ngit: [{add: /a, to: /a}, {add: /b, to: /b}]\n"
 )
@@ -24,6 +25,22 @@ BUILD = ImageBuild.from_object(
         "spec": {"repo": "r.example/x", "config": "-"},
     }
 )
+
+
+async def test_a_platform_without_tools_is_refused_with_the_line_of_its_image():
+    made = parse(
+        "project: p\nconfigVersion: 1\n---\nimage: a\nfrom: x:1\nplatform: [linux/arm64]\nshell: {install: [x]}\n"
+    )
+    session = SimpleNamespace(
+        build=BUILD, git=None, remotes=SimpleNamespace(open=None), tools=TOOLS
+    )
+    with pytest.raises(UserError) as caught:
+        await Answers().plan(session, made, Facts(commit=""), (), "run")
+    assert caught.value.reason == Reason.PLATFORM_NOT_AVAILABLE
+    assert caught.value.message == (
+        'werf.yaml:4: image "a": this operator has no tools for linux/arm64, only for linux/amd64; '
+        "see tools.platforms of its chart"
+    )
 
 
 class Repo:
@@ -39,7 +56,9 @@ class Repo:
 
 
 async def test_a_users_mistake_is_told_as_such_and_before_an_outage():
-    session = SimpleNamespace(build=BUILD, git=Repo(), remotes=SimpleNamespace(open=None))
+    session = SimpleNamespace(
+        build=BUILD, git=Repo(), remotes=SimpleNamespace(open=None), tools=TOOLS
+    )
     with pytest.raises(UserError, match="git submodules") as caught:
         await Answers().plan(session, CONFIG, Facts(commit=COMMIT), (), "run")
     assert caught.value.reason == Reason.NOT_SUPPORTED
@@ -67,7 +86,7 @@ async def test_recorded_commits_of_other_repositories_are_planned_with():
     async def open_git(_url, _secret):
         return library
 
-    session = SimpleNamespace(build=BUILD, git=None, remotes=Remotes(BUILD, open_git))
+    session = SimpleNamespace(build=BUILD, git=None, remotes=Remotes(BUILD, open_git), tools=TOOLS)
     known = (RemoteStatus(url=url, branch="main", commit=COMMIT),)
     facts = Facts(commit="", answers=head_facts(known))
     answers = Answers()

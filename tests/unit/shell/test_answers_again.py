@@ -24,6 +24,7 @@ shell: {install: [make]}
 """
 )
 COMMIT = "c" * 40
+TOOLS = {"linux/amd64": SimpleNamespace(ansible=None)}
 
 
 class Git:
@@ -59,7 +60,7 @@ def session():
     )
     remotes = SimpleNamespace(open=None)
     build = SimpleNamespace(spec=spec)
-    return SimpleNamespace(build=build, git=Git(), remotes=remotes, storage=Storage())
+    return SimpleNamespace(build=build, git=Git(), remotes=remotes, storage=Storage(), tools=TOOLS)
 
 
 @pytest.fixture
