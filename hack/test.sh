@@ -18,6 +18,7 @@ lane "capture: the snapshot tool against Docker Engine" tests/capture
 lane "engine: conveyor build with Docker Engine and a registry" tests/engine
 lane "cluster: end to end" tests/cluster -n "${CONVEYOR_E2E_WORKERS:-4}" \
     --ignore tests/cluster/test_reliability.py --ignore tests/cluster/test_election.py
+lane "corpus: Dockerfiles beside BuildKit and the legacy builder" tests/corpus
 lane "cluster: the operator is killed" tests/cluster/test_reliability.py -n 2
 lane "cluster: two operators" tests/cluster/test_election.py
 # Last, for it makes the cluster anew: the operator is gone then.

@@ -62,7 +62,10 @@ def read_recorded(builder: str) -> Json:
 
 
 def read_list() -> dict[str, dict[str, Json]]:
-    """`{"refused": {CASE: {"says", "reason"}}, "different": {CASE: {BUILDER: {"reason", "lines"}}}}`."""
+    """The list: `reasons` by word, and per case what is `refused` and what is `different`.
+
+    `{"reasons": {WORD: SENTENCE}, "refused": {CASE: {"says", "reason"}}, "different": {CASE: {BUILDER: {"lines", "reason"}}}}`
+    """
     found: dict[str, dict[str, Json]] = json.loads(LIST.read_text())
     return found
 
@@ -93,14 +96,14 @@ def _row(
 ) -> Row:
     refused = listed["refused"].get(name)
     if refused:
-        return _refused(name, builder, ours, refused)
+        return _refused(name, builder, ours, refused, _sentence(listed, refused))
     known = listed["different"].get(name, {}).get(builder, {})
     assert isinstance(known, dict)
     if _is_unknown(theirs) and not known and "error" not in ours:
         return Row(case=name, builder=builder, result=UNKNOWN)
     lines = compare(ours, theirs)
     stale = "" if list(lines) == known.get("lines", list(lines)) else "; ".join(known["lines"])
-    reason = str(known.get("reason", ""))
+    reason = _sentence(listed, known)
     return Row(
         case=name,
         builder=builder,
@@ -111,8 +114,12 @@ def _row(
     )
 
 
-def _refused(name: str, builder: str, ours: Json, known: Json) -> Row:
-    said, reason = str(ours.get("error", "")), str(known["reason"])
+def _sentence(listed: Mapping[str, dict[str, Json]], known: Json) -> str:
+    return str(listed["reasons"].get(str(known.get("reason", "")), ""))
+
+
+def _refused(name: str, builder: str, ours: Json, known: Json, reason: str) -> Row:
+    said = str(ours.get("error", ""))
     stale = "" if said == known["says"] else f"{known['says']} (now: {said or 'it is built'})"
     return Row(
         case=name, builder=builder, result=REFUSED, lines=(said,), reason=reason, stale=stale

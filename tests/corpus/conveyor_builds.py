@@ -4,6 +4,7 @@ In: a `Harness` and cases. Out: name to `{"config": …, "files": …}` or `{"er
 ImageBuild of its own, so that one that fails says so for itself; they share a git repository, and a repository of the registry.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -71,4 +72,5 @@ def _over(found: Json) -> bool:
 
 def _why(stalled: Json, case: Case) -> str:
     text = f"{stalled['reason']}: {stalled['message']}"
-    return text.replace(f"{case.name}/", "").replace(f"{case.name}.yaml", "werf.yaml")
+    text = text.replace(f"{case.name}/", "").replace(f"{case.name}.yaml", "werf.yaml")
+    return re.sub(r"\b[0-9a-f]{40}\b", "…", text)
