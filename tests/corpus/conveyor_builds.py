@@ -56,12 +56,18 @@ def _build(lab: Harness, project: Project, repo: str, case: Case, images: Images
         execution=IMAGE_PER_JOB,
         retryLimit=0,
         jobTTLSeconds=60,
+        secrets=[_secret(lab, name, value) for name, value in case.secrets.items()],
     )
     status = build.wait_for("Ready or Stalled", _over, _SECONDS)
     stalled = condition(status, "Stalled")
     if stalled.get("status") == "True":
         return {"error": _why(stalled, case)}
     return images.result(refs(status)["it"]).to_json()
+
+
+def _secret(lab: Harness, name: str, value: str) -> Json:
+    made = lab.secret("Opaque", {"value": value})
+    return {"id": name, "secretRef": {"name": made, "key": "value"}}
 
 
 def _over(found: Json) -> bool:
