@@ -18,7 +18,8 @@ BUILDERS = ("buildkit", "legacy")
 EQUAL, DIFFERENT, REFUSED, UNKNOWN = "equal", "different", "refused", "not known to it"
 # What an older builder says of syntax that it does not have.
 _UNKNOWN_SYNTAX = re.compile(
-    r"failed to parse platform|unknown instruction|unknown flag|dockerfile parse error|requires BuildKit|missing ':' in substitution|unexpected key",
+    r"failed to parse platform|unknown instruction|unknown flag|dockerfile parse error|requires BuildKit|"
+    r"missing ':' in substitution|unexpected key",
     re.IGNORECASE,
 )
 
