@@ -24,6 +24,7 @@ if str(HACK) not in sys.path:
 from bench.lab import BenchError, run  # noqa: E402
 
 from bench import reference  # noqa: E402 - path set above
+from cluster import settings  # noqa: E402
 
 _LEGACY_ENV = {"DOCKER_BUILDKIT": "0"}
 _ERROR_LINES = 6
@@ -90,7 +91,17 @@ def build_all(
     builder: Reference, cases: Iterable[Case], images: Images, registry: str
 ) -> Iterator[tuple[str, Json]]:
     """Build each case; gives its name with `{"config": …, "files": …}` or `{"error": …}`."""
-    repo = f"{registry}/e2e/corpus-{secrets.token_hex(4)}"
+    name = f"e2e/corpus-{secrets.token_hex(4)}"
+    try:
+        yield from _build_each(builder, cases, images, f"{registry}/{name}")
+    finally:  # blobs go with the registry's next collection
+        place = f"/var/lib/registry/docker/registry/v2/repositories/{name}"
+        run(["docker", "exec", settings.REGISTRY_CONTAINER, "rm", "-rf", place])
+
+
+def _build_each(
+    builder: Reference, cases: Iterable[Case], images: Images, repo: str
+) -> Iterator[tuple[str, Json]]:
     for case in cases:
         with tempfile.TemporaryDirectory(prefix="corpus-") as place:
             context = Path(place) / "context"
