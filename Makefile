@@ -35,8 +35,17 @@ unit: venv
 check: lint unit ## Inner loop: lint, types, import contracts, unit tests; no cluster
 
 .PHONY: conformance
-conformance: venv ## Table of the digest vectors of the real werf, and of template cases
+conformance: venv ## Tables: digests of the real werf, template cases; on the cluster Dockerfiles beside other builders
 	@PYTHONPATH=operator $(BIN)/python tests/conformance
+	@hack/corpus.sh compare
+
+.PHONY: corpus-update
+corpus-update: venv ## Write what is different between Conveyor and the other builders into list and docs
+	@hack/corpus.sh compare --update
+
+.PHONY: corpus-record
+corpus-record: venv cluster ## Build the corpus of Dockerfiles with BuildKit and the legacy builder, and record it
+	@hack/corpus.sh record
 
 .PHONY: cluster
 cluster: ## A real kind cluster with registry and git server (NODES=n workers)

@@ -19,6 +19,7 @@ lane "engine: conveyor build with Docker Engine and a registry" tests/engine
 lane "cluster: end to end" tests/cluster -n "${CONVEYOR_E2E_WORKERS:-4}" \
     --ignore tests/cluster/test_reliability.py --ignore tests/cluster/test_election.py \
     --ignore tests/cluster/test_platforms.py
+lane "corpus: Dockerfiles beside BuildKit and the legacy builder" tests/corpus
 lane "cluster: the operator is killed" tests/cluster/test_reliability.py -n 2
 lane "cluster: two operators" tests/cluster/test_election.py
 lane "cluster: a node of another platform" tests/cluster/test_platforms.py

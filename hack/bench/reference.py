@@ -22,7 +22,7 @@ from bench.lab import BenchError, run
 from cluster import cache, golang, settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 MODULE = Path(__file__).parent / "buildkit"
 PROGRAMS = ("buildkitd", "buildctl")
@@ -90,14 +90,26 @@ class BuildKit:
         self._folder = folder
         self._address = address
 
-    def build(self, context: Path, target: str, image: str, *, cache: bool = False) -> float:
-        """Build, by default without cache, and push; returns seconds."""
+    def build(
+        self,
+        context: Path,
+        target: str,
+        image: str,
+        *,
+        cache: bool = False,
+        options: Iterable[str] = (),
+    ) -> float:
+        """Build, by default without cache, and push; returns seconds.
+
+        Args:
+            options: Further options of `buildctl build`.
+        """
         command = [str(self._folder / "buildctl"), "--addr", self._address, "build"]
         command += ["--progress", "plain", "--frontend", "dockerfile.v0"]
         command += [] if cache else ["--no-cache"]
         command += ["--local", f"context={context}", "--local", f"dockerfile={context}"]
         command += ["--opt", f"target={target}"] if target else []
-        command += ["--output", f"type=image,name={image},push=true"]
+        command += ["--output", f"type=image,name={image},push=true", *options]
         return _timed(command)
 
 

@@ -17,6 +17,13 @@ MAX_BYTES = 1024 * 1024
 MAX_INSTRUCTIONS = 5000
 _DIRECTIVE = re.compile(r"^#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*$")
 _DIRECTIVES = frozenset({"syntax", "escape", "check"})
+# What is right, where the parser says only what is wrong.
+_RIGHT = {
+    "file with no instructions": "a Dockerfile begins with FROM",
+    "must have two arguments": "write NAME=VALUE",
+    "unterminated heredoc": "a line that is only its word ends it",
+    "dockerfile line greater than": "continue it on a further line",
+}
 _HEREDOC_WORD = re.compile(r"<<-?\s*[\"']?([A-Za-z_][A-Za-z0-9_]*)")
 
 
@@ -44,7 +51,9 @@ def parse_instructions(text: str, *, file: str) -> tuple[Instruction, ...]:
         commands = _parse(text)
     except ValueError as problem:
         line = _line_of_syntax_error(text, str(problem))
-        raise UserError(INVALID, f"{file}:{line}: {problem}") from None
+        raise UserError(
+            INVALID, f"{file}:{line}: {problem}{_what_is_right(str(problem))}"
+        ) from None
     if len(commands) > MAX_INSTRUCTIONS:
         line = commands[MAX_INSTRUCTIONS].start_line
         raise UserError(INVALID, f"{file}:{line}: more than {MAX_INSTRUCTIONS} instructions")
@@ -64,6 +73,10 @@ def directives(text: str) -> dict[str, tuple[int, str]]:
             break
         found.setdefault(directive[1].lower(), (number, directive[2]))
     return found
+
+
+def _what_is_right(problem: str) -> str:
+    return next((f"; {right}" for wrong, right in _RIGHT.items() if wrong in problem), "")
 
 
 def escape_character(text: str) -> str:

@@ -189,4 +189,6 @@ def check_reference(source: Source, line: int, what: str, reference: str) -> Non
     """Check that a name that is no block is an image reference; UserError with the line."""
     if len(reference) > 1024 or not _REFERENCE.match(reference):
         text = f"{what} {reference[:80]!r} is neither an earlier stage nor an image reference"
+        if _REFERENCE.match(reference.lower()):
+            text += "; write it in lower case"
         raise source.parsed.error(line, text)

@@ -10,8 +10,13 @@ INVALID, NOT_SUPPORTED = "InvalidDockerfile", "NotSupported"
 
 # (text, reason, line, message after "Dockerfile:LINE: ")
 MISTAKES: dict[str, tuple[str, str, int, str]] = {
-    "empty": ("", INVALID, 1, "file with no instructions"),
-    "comments only": ("# a\n\n", INVALID, 1, "file with no instructions"),
+    "empty": ("", INVALID, 1, "file with no instructions; a Dockerfile begins with FROM"),
+    "comments only": (
+        "# a\n\n",
+        INVALID,
+        1,
+        "file with no instructions; a Dockerfile begins with FROM",
+    ),
     "no FROM": ("ARG A=1\n", INVALID, 1, "there is no FROM instruction"),
     "instruction before FROM": (
         "# c\nRUN true\nFROM a\n",
@@ -95,7 +100,7 @@ MISTAKES: dict[str, tuple[str, str, int, str]] = {
         "FROM a\nRUN <<A\nx\nA\nRUN <<B\nx\nA\n",
         INVALID,
         5,
-        "unterminated heredoc",
+        "unterminated heredoc; a line that is only its word ends it",
     ),
     "COPY here-document with a path for a name": (
         "FROM a\nCOPY <<x/EOF /x\ny\nx/EOF\n",
@@ -209,7 +214,7 @@ MISTAKES: dict[str, tuple[str, str, int, str]] = {
         "FROM a\nRUN x\nENV \\\n  A\nRUN y\n",
         INVALID,
         3,
-        "ENV must have two arguments",
+        "ENV must have two arguments; write NAME=VALUE",
     ),
     "ENV without name": ("FROM a\nENV =x\n", INVALID, 2, "a name of ENV is empty"),
     "ENV without anything": ("FROM a\nENV\n", INVALID, 2, "ENV needs at least one NAME=VALUE"),
@@ -306,7 +311,7 @@ MISTAKES: dict[str, tuple[str, str, int, str]] = {
         "FROM a\nRUN " + "x" * 70_000,
         INVALID,
         2,
-        "dockerfile line greater than max allowed size of 65535",
+        "dockerfile line greater than max allowed size of 65535; continue it on a further line",
     ),
 }
 
@@ -337,5 +342,7 @@ def test_a_bad_target_names_the_good_ones() -> None:
 @pytest.mark.parametrize("count", [1, 7, 100, 3000])
 def test_the_line_of_a_syntax_error_is_found_anywhere(count: int) -> None:
     text = "FROM a\n" + "RUN x \\\n # c\n y\n" * count + "LABEL z\n" + "RUN <<E\nb\nE\n" * 5
-    with pytest.raises(UserError, match=rf"^D:{3 * count + 2}: LABEL must have two arguments$"):
+    with pytest.raises(
+        UserError, match=rf"^D:{3 * count + 2}: LABEL must have two arguments; write NAME=VALUE$"
+    ):
         parse_dockerfile(text, file="D")

@@ -157,6 +157,18 @@ def test_slices_make_the_same_image_as_the_block_in_one_go():
     assert made["config"]["Labels"]["a"] == "2"
 
 
+def test_a_label_of_the_base_gets_the_value_that_the_dockerfile_says():
+    _, made = config(block(step("LABEL", "base", "no", "more", "1")), None)
+    found = made["config"]["Labels"]
+    assert (found["base"], found["more"], found["werf"]) == ("no", "1", "shop")
+
+
+def test_workdir_is_kept_as_it_is_written():
+    _, made = config(block(step("WORKDIR", "/a/b/"), step("WORKDIR", "../c/")), None)
+    assert made["config"]["WorkingDir"] == "/a/c"
+    assert config(block(step("WORKDIR", "/a/b/")), None)[1]["config"]["WorkingDir"] == "/a/b/"
+
+
 def test_from_leaves_no_line():
     _, made = config(block(step("FROM", "debian"), step("ENV", "A", "1")), None)
     assert lines(made) == [("debian", False), ("ENV A 1", True)]

@@ -410,7 +410,7 @@ def test_hosts_and_cache_version() -> None:
         (
             "FROM Base\n",
             INVALID,
-            ":1: FROM 'Base' is neither an earlier stage nor an image reference",
+            ":1: FROM 'Base' is neither an earlier stage nor an image reference; write it in lower case",
         ),
         (
             "FROM a:1\nCOPY --from=:x a b\n",
