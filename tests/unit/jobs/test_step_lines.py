@@ -22,7 +22,7 @@ def named(keyword, told):
 
 def test_every_instruction_is_told_and_followed_by_an_id():
     steps = [named(*one) for one in (("FROM", "1"), ("ENV", "2"), ("RUN", "3"), ("CMD", "4"))]
-    (layer,) = told_layers(steps, [None, None, {"op": "exec"}, None], below=BELOW, digest="d" * 56)
+    (layer,) = told_layers(steps, [[], [], [{"op": "exec"}], []], below=BELOW, digest="d" * 56)
     before, task, after, last = layer["steps"]
     assert task == {"op": "exec"}
     first, short, second, between, third = before["text"].split("\n")
@@ -36,7 +36,7 @@ def test_every_instruction_is_told_and_followed_by_an_id():
 
 def test_a_copy_leaves_no_container_to_speak_of():
     steps = [named("FROM", "1"), named("COPY", "2")]
-    (layer,) = told_layers(steps, [None, {"op": "copy"}], below="", digest="d" * 56)
+    (layer,) = told_layers(steps, [[], [{"op": "copy"}]], below="", digest="d" * 56)
     assert [one.get("text") for one in layer["steps"]] == [
         "1\n ---> scratch\n2",
         None,
@@ -46,7 +46,7 @@ def test_a_copy_leaves_no_container_to_speak_of():
 
 def test_a_block_that_is_not_told_has_its_tasks_alone():
     steps = [named("FROM", ""), named("RUN", ""), named("CMD", "")]
-    layers = told_layers(steps, [None, {"op": "exec"}, None], below=BELOW, digest="d" * 56)
+    layers = told_layers(steps, [[], [{"op": "exec"}], []], below=BELOW, digest="d" * 56)
     assert layers == [{"steps": [{"op": "exec"}]}]
 
 
