@@ -534,7 +534,11 @@ def test_what_the_repository_does_not_have(
 @pytest.mark.parametrize("ref", ["", "heavy", "light", "FIRST"])
 def test_the_git_directory_comes_along(lab: Lab, library: Any, tmp_path: Path, ref: str) -> None:
     wanted = library.first if ref == "FIRST" else ref
-    lab.taken(git_tree(ref=wanted, keepGitDir=True), git=at(library.url))
+    found = lab.taken(git_tree(ref=wanted, keepGitDir=True), git=at(library.url))
+    seen: set[str] = {""}
+    for name, member in found.items():
+        assert name.rpartition("/")[0] in seen, name
+        seen |= {name} if member.info.isdir() else set()
     with tarfile.open(lab.delivery.io / "in/0.tar") as tar:
         tar.extractall(tmp_path / "out", filter="data")
 

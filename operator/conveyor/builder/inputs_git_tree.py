@@ -146,8 +146,10 @@ def _write_git_dir(store: RemoteStore, found: Found, tar: TarOut) -> None:
         ("remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*"),
     ):
         store.git("config", key, value)
+    top = _TOP + b"/.git"
+    tar.dir(top)  # directories come before what is in them
     for path in sorted(store.path.rglob("*")):
-        name = _TOP + b"/.git/" + str(path.relative_to(store.path)).encode()
+        name = top + b"/" + str(path.relative_to(store.path)).encode()
         if path.is_dir():
             tar.dir(name)
         else:
