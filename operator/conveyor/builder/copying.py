@@ -137,7 +137,8 @@ class Copier:
 
     def _check_parent(self, parent: bytes) -> None:
         inside = parent[len(self._rootfs.root.rstrip(b"/")) :]
-        if self._rootfs.resolve(inside) != parent or not _is_dir(parent):
+        real = self._rootfs.resolve(inside)  # of the root directory with a slash at its end
+        if real.rstrip(b"/") != parent or not _is_dir(real):
             raise StageFailure("StepInvalid", f"cannot copy to non-directory: {shown(inside)}")
         self._checked = parent
 

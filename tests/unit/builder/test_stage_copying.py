@@ -85,6 +85,14 @@ def test_destination(
     assert run(tmp_path, root, source, patterns, dest, workdir="/work") == expected
 
 
+def test_into_the_root_directory(tmp_path: Path, root: Path, source: Path) -> None:
+    """A file at the top follows a directory with files: the parent is the root again."""
+    (source / "src/zz.txt").write_text("last")
+    run(tmp_path, root, source, ["/src"], "/")
+    assert (root / "zz.txt").read_text() == "last"
+    assert (root / "deep/b.txt").exists()
+
+
 def test_existing_directory_keeps_its_own_mode(tmp_path: Path, root: Path, source: Path) -> None:
     (root / "there").chmod(0o711)
     (root / "there/deep").mkdir(mode=0o711)
