@@ -234,7 +234,9 @@ def test_a_remote_repository_from_a_clone(lab: Lab) -> None:
     lab.git(*git, "-c", "user.name=t", "-c", "user.email=t@e", "commit", "-qm", "c")
     url = "https://git.example.invalid/team/other.git"
     mapping = f"git:\n- {{url: {url}, branch: main, add: /file, to: /there}}\n"
-    lab.commit({"werf.yaml": ONE.format('"cat /there > /copy"') + mapping})
+    allowed = "giterminismConfigVersion: 1\nconfig: {stapel: {git: {allowBranch: true}}}\n"
+    config = ONE.format('"cat /there > /copy"') + mapping
+    lab.commit({"werf.yaml": config, "werf-giterminism.yaml": allowed})
     built = lab.build("--json", "--remote", f"{url}={other}")
     assert built.code == 0, built.err
     ref = _image(built.json(), "app")["ref"]
