@@ -157,8 +157,11 @@ class _Run:
     def __init__(self, build: Build, block: Block) -> None:
         self._build = build
         self._block = block
+        self.stage = SimpleNamespace(platform="linux/amd64")
         self.plan = SimpleNamespace(
-            image=lambda _: SimpleNamespace(stages=[SimpleNamespace(digest="d")])
+            image=lambda _: SimpleNamespace(
+                platform="linux/amd64", stages=[SimpleNamespace(digest="d")]
+            )
         )
 
     def fetch_git(self, _kind: str, _repository: str, **what: Any) -> str:
