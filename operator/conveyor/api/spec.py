@@ -80,6 +80,9 @@ class Compatibility(Model):
     keep_entrypoint_with_cmd: bool = False
     """A docker.CMD in werf.yaml without docker.ENTRYPOINT leaves the base image's ENTRYPOINT, as werf does.
     Default: it resets it."""
+    ignore_here_documents: bool = False
+    """A stored stage serves though the text of a here-document in its Dockerfile was another one, as in werf, whose
+    digests do not have that text. Default: it is built again."""
 
 
 def _duration_rule(field: str) -> Rule:

@@ -87,6 +87,13 @@ def hashed_bodies(instruction: Instruction) -> tuple[str, ...]:
     )
 
 
+def unhashed_bodies(instruction: Instruction) -> tuple[str, ...]:
+    """Return the bodies that no digest tells apart: text that a RUN hands to its shell."""
+    if instruction.keyword != "RUN" or hashed_bodies(instruction):
+        return ()
+    return tuple(part for doc in instruction.heredocs for part in (doc.name, doc.content))
+
+
 def problem_of(heredoc: Heredoc) -> str:
     """Return why the here-document cannot be used, "" when it can."""
     if "/" in heredoc.name or heredoc.name in (".", ".."):

@@ -148,6 +148,7 @@ def _plan_block(
     image: DockerfileImage, block: BlockPlan, work: StageWork, chain: Chain, *, target: bool
 ) -> PlannedImage:
     own = _empty(block, chain)
+    own.unhashed = block.unhashed if chain.facts.heredocs_differ else ""
     depends = hashed("StageDependencies", block.digest_components)
     notes = work.notes if target else ()
     work = replace(work, block=block.block, refused=block.refused, notes=notes)

@@ -15,7 +15,13 @@ from conveyor.plan.answers import (
     StageID,
 )
 from conveyor.plan.dependencies import next_dependencies
-from conveyor.plan.digest import content_digest, hashed_name, stage_components, stage_digest
+from conveyor.plan.digest import (
+    content_digest,
+    hashed_name,
+    sha256_args,
+    stage_components,
+    stage_digest,
+)
 from conveyor.plan.facts import Facts
 from conveyor.plan.inquiry import Inquiry
 from conveyor.plan.mappings import MappingCommit
@@ -52,6 +58,8 @@ class Chain:
         carried: Commit that the last stage carries, by paramshash.
         question: What the last stage waits for; all that follow wait with it.
         entrypoint: ENTRYPOINT that stored stages have to have from here on, None when digests say enough.
+        unhashed: Stands for what the stages from here on are made of and no digest of werf's tells, "" for nothing: their
+            content digests tell it, and a stored stage has to have that one.
     """
 
     image: str
@@ -65,6 +73,7 @@ class Chain:
     previous: Previous | None = None
     question: Question | None = None
     entrypoint: tuple[str, ...] | None = None
+    unhashed: str = ""
     config_image: str | None = None
     depends_on: tuple[str, ...] = ()
 
@@ -160,8 +169,11 @@ class Chain:
         if not timestamps:
             return None
         commits = [item.commit for item in self.mappings]
+        content = self._content(name, digest, next_dependencies(name, commits))
+        if self.unhashed:
+            wanted_labels = {**wanted_labels, labels.CONTENT_DIGEST: content}
         wanted = Wanted(
-            content=self._content(name, digest, next_dependencies(name, commits)),
+            content=content,
             parent=self.previous.stored if self.previous else None,
             mappings=self.mappings if git else (),
             entrypoint=self.entrypoint,
@@ -183,7 +195,7 @@ class Chain:
         return content_digest(
             stage=hashed_name(name),
             digest=digest,
-            next_dependencies=handed_on,
+            next_dependencies=sha256_args(handed_on, self.unhashed) if self.unhashed else handed_on,
             platform=self.platform,
         )
 

@@ -30,6 +30,7 @@ from conveyor.plan.dockerfile_source import (
     check_reference,
     read_source,
     references,
+    unhashed_text,
 )
 from conveyor.plan.dockerfile_steps import BaseUnknownError, Scope, StepMaker, trigger_error
 from conveyor.plan.dockerfile_told import with_told
@@ -63,6 +64,7 @@ class BlockPlan:
         refused: Why this version cannot build it, with file and line, "" when it can.
         asks: What has to be known before it can be built, but not for its digest: its outside base, for ONBUILD.
         notes: What is written in vain or surprises, with file and line.
+        unhashed: Stands for what its digest does not tell, "" for nothing: here-documents of it and of what it is built from.
     """
 
     name: str
@@ -73,6 +75,7 @@ class BlockPlan:
     refused: str = ""
     asks: tuple[BaseImageInfo, ...] = ()
     notes: tuple[str, ...] = ()
+    unhashed: str = ""
 
 
 def plan_dockerfile(
@@ -160,6 +163,7 @@ def _plan_block(
         refused=_refused(source, steps),
         asks=() if question is None or question in progress.facts.answers else (question,),
         notes=block_notes(source, block),
+        unhashed=unhashed_text(source, block),
     )
 
 

@@ -19,10 +19,12 @@ from conveyor.config.dockerfile_blocks import (
     sources_of,
     target_block,
 )
+from conveyor.config.dockerfile_heredocs import unhashed_bodies
 from conveyor.config.dockerfile_model import INVALID
 from conveyor.config.dockerignore import effective_dockerignore
 from conveyor.config.model import DockerfileImage
 from conveyor.plan.answers import Answer
+from conveyor.plan.digest import sha256_args
 from conveyor.plan.dockerfile_args import Arguments, arguments, expanded, uses_arguments
 from conveyor.plan.dockerfile_steps import Scope
 from conveyor.plan.facts import Facts
@@ -183,6 +185,19 @@ def references(source: Source, block: Block) -> list[Block]:
     named = (name for one in block.instructions for name in sources_of(one))
     copied = (source_block(source.parsed, block, name) for name in named)
     return [other for other in (base, *copied) if other is not None]
+
+
+def unhashed_text(source: Source, block: Block) -> str:
+    """Return what stands for the text of here-documents, in the block and what it is built from, that no digest has."""
+    found, waiting = {block.index: block}, [block]
+    while waiting:
+        for other in references(source, waiting.pop()):
+            if other.index not in found:
+                found[other.index] = other
+                waiting.append(other)
+    instructions = (one for index in sorted(found) for one in found[index].instructions)
+    bodies = [part for one in instructions for part in unhashed_bodies(one)]
+    return sha256_args(*bodies) if bodies else ""
 
 
 def check_reference(source: Source, line: int, what: str, reference: str) -> None:

@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 from conveyor.config.dockerfile import Block, Instruction
 from conveyor.config.dockerfile_blocks import source_block
 from conveyor.config.dockerfile_check import unbuildable_flag
-from conveyor.config.dockerfile_heredocs import source_words
+from conveyor.config.dockerfile_heredocs import source_words, unhashed_bodies
 from conveyor.config.dockerfile_mounts import RunMount, mount_flags, parse_mount
 from conveyor.config.dockerfile_selection import hashed_source
 from conveyor.config.dockerignore import context_source
 from conveyor.config.remote_source import is_remote
 from conveyor.plan import labels
 from conveyor.plan.chain import Chain
-from conveyor.plan.digest import hashed
+from conveyor.plan.digest import hashed, sha256_args
 from conveyor.plan.dockerfile_digest import (
     ContextFiles,
     heredoc_components,
@@ -108,6 +108,9 @@ class BlockStages:
         start = 0 if not self.chain.stages else index + 1
         part = self._part(slice(start, index + 2))
         work = StageWork(block=part, refused=self.refused or self._problem(part))
+        bodies = unhashed_bodies(one) if self.chain.facts.heredocs_differ else ()
+        if bodies:
+            self.chain.unhashed = sha256_args(self.chain.unhashed, *bodies)
 
         def components() -> list[Component]:
             if one.keyword == "RUN":

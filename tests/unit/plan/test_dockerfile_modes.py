@@ -23,6 +23,7 @@ class World:
 
     def __init__(self, text: str, **config: object) -> None:
         self.text, self.config = text, config
+        self.heredocs_differ = True
         self.stored: dict[StageInfo, object] = {}
         self.asked: list[str] = []
 
@@ -32,7 +33,13 @@ class World:
         answers: dict[Question, Answer] = {}
         stages = {one.id.digest: (one.id.timestamp,) for one in self.stored}
         for _ in range(10):
-            facts = Facts(commit=COMMIT, answers=answers, dockerfile_mode=mode, stages=stages)
+            facts = Facts(
+                commit=COMMIT,
+                answers=answers,
+                dockerfile_mode=mode,
+                stages=stages,
+                heredocs_differ=self.heredocs_differ,
+            )
             found = plan_all(config, facts, inner=inner)
             if isinstance(found, BuildPlan):
                 return found
