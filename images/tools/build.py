@@ -37,6 +37,7 @@ LAZY = (
     "conveyor.builder.overlay",
     "conveyor.builder.playbook",
     "conveyor.builder.selection",
+    "conveyor.builder.steps_unpack",
     "conveyor.builder.unpack",
     "conveyor.builder.untar",
 )

@@ -15,7 +15,8 @@ from werf_history import run_git
 
 from conveyor.adapters.answers import GitAnswers
 from conveyor.adapters.git_clones import open_local
-from conveyor.builder.courier_task import GitArchive, GitPatch, Limits
+from conveyor.builder.courier_inputs import GitArchive, GitPatch
+from conveyor.builder.courier_task import Limits
 from conveyor.builder.inputs_archive import write_archive, write_patch
 from conveyor.builder.inputs_git import GitStore
 from conveyor.builder.processes import Runner

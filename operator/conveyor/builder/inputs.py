@@ -14,16 +14,10 @@ from conveyor.adapters.oci_ref import ImageRef
 from conveyor.adapters.registry import RegistryClient
 from conveyor.adapters.registry_errors import NotFoundError
 from conveyor.builder.courier_errors import CourierError
+from conveyor.builder.courier_inputs import BlobInput, ContextCopy, GitInput, GitPatch, StageInput
 from conveyor.builder.courier_io import Exchange
 from conveyor.builder.courier_remote import GitTreeInput, HttpInput, RemoteInput
-from conveyor.builder.courier_task import (
-    BlobInput,
-    ContextCopy,
-    CourierTask,
-    GitInput,
-    GitPatch,
-    StageInput,
-)
+from conveyor.builder.courier_task import CourierTask
 from conveyor.builder.inputs_archive import write_archive, write_patch
 from conveyor.builder.inputs_context import write_context
 from conveyor.builder.inputs_git import GitStore

@@ -12,7 +12,8 @@ from typing import BinaryIO, Final
 
 from conveyor.builder import tarformat
 from conveyor.builder.courier_errors import CourierError
-from conveyor.builder.courier_task import GitArchive, GitPatch, Limits
+from conveyor.builder.courier_inputs import GitArchive, GitPatch
+from conveyor.builder.courier_task import Limits
 from conveyor.builder.inputs_git import GitStore
 from conveyor.builder.inputs_objects import GitObjects, TreeEntry
 from conveyor.plan.paths import PathMatcher

@@ -13,7 +13,8 @@ from typing import BinaryIO, Final
 
 from conveyor.builder.archives import Archive, write_tar
 from conveyor.builder.courier_errors import CourierError
-from conveyor.builder.courier_task import ContextCopy, Limits
+from conveyor.builder.courier_inputs import ContextCopy
+from conveyor.builder.courier_task import Limits
 from conveyor.builder.failure import StageFailure
 from conveyor.builder.filters import go_pattern, split_wildcards
 from conveyor.builder.inputs_archive import TarOut, commit_time, text_of

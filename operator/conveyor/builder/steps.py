@@ -5,7 +5,7 @@ or a `StageFailure`. The environment of commands comes from the task alone, neve
 program's own.
 """
 # Names are bytes that need not be UTF-8, and pathlib has no bytes paths.
-# ruff: noqa: PTH101, PTH103, PTH106, PTH112, PTH114, PTH123
+# ruff: noqa: PTH101, PTH103, PTH112, PTH114, PTH123
 
 from __future__ import annotations
 
@@ -162,68 +162,21 @@ def _write_scripts(work: Workplace, step: Step) -> bytes | None:
 
 
 def _unpack(work: Workplace, step: Step, _label: str) -> None:
-    from conveyor.builder.unpack import Placement, Unpacker  # noqa: PLC0415 - start-up time
+    from conveyor.builder import steps_unpack  # noqa: PLC0415 - only here: start-up time
 
-    owner = users.owner_ids(work.rootfs, str(step.get("owner") or ""), str(step.get("group") or ""))
-    single = bool(step.get("single"))
-    to = b"/" + raw(step["to"]).strip(b"/")
-    if not single:
-        _prepare(work, to, owner)
-    with _input(work, step) as stream:
-        Unpacker(work.rootfs, Placement(to, owner=owner, single=single)).run(stream)
+    steps_unpack.unpack(work, step)
 
 
-def _prepare(work: Workplace, to: bytes, owner: tuple[int | None, int | None]) -> None:
-    """The directory itself, as `install -d -o OWNER` makes it; the root's owner is left alone."""
-    real = work.rootfs.resolve(to)
-    work.rootfs.make_dirs(real)
-    if owner != (None, None) and real != work.rootfs.root:
-        os.chown(real, *(-1 if number is None else number for number in owner))
+def _patch(work: Workplace, step: Step, _label: str) -> None:
+    from conveyor.builder import steps_unpack  # noqa: PLC0415 - only here: start-up time
+
+    steps_unpack.patch(work, step)
 
 
-def _patch(work: Workplace, step: Step, label: str) -> None:
-    to = b"/" + raw(step["to"]).strip(b"/")
-    deletes = [raw(path).strip(b"/") for path in _deletes(work, step)]
-    for path in deletes:
-        if b".." in path.split(b"/"):
-            raise StageFailure("StepInvalid", f"patch deletes {path!r}, outside of its directory")
-        work.rootfs.remove(work.rootfs.resolve(to + b"/" + path, follow_last=False))
-    for parent in sorted({p for path in deletes for p in _parents(path)}, reverse=True):
-        _remove_if_empty(work.rootfs.resolve(to + b"/" + parent, follow_last=False))
-    if step.get("file"):
-        _unpack(work, step, label)
+def _import(work: Workplace, step: Step, _label: str) -> None:
+    from conveyor.builder import steps_unpack  # noqa: PLC0415 - only here: start-up time
 
-
-def _deletes(work: Workplace, step: Step) -> list[str]:
-    """The paths to delete: in the step itself, or in the list that the courier wrote beside the archive."""
-    if not step.get("deletesFile"):
-        return list(step.get("deletes", ()))
-    import json  # noqa: PLC0415 - start-up time
-
-    with open(f"{work.io}/{step['deletesFile']}", "rb") as stream:
-        return [str(path) for path in json.load(stream)]
-
-
-def _import(work: Workplace, step: Step, label: str) -> None:
-    """A bundle of another image. A directory always has an entry for itself, so one entry alone is a file."""
-    from conveyor.builder import tarformat  # noqa: PLC0415 - start-up time
-
-    with _input(work, step) as stream:
-        kinds = [entry.kind for _, entry in zip(range(2), tarformat.Reader(stream), strict=False)]
-    single = len(kinds) == 1 and kinds[0] != tarformat.DIR
-    _unpack(work, {**step, "single": single}, label)
-
-
-def _parents(path: bytes) -> list[bytes]:
-    parts = path.split(b"/")
-    return [b"/".join(parts[:count]) for count in range(1, len(parts))]
-
-
-def _remove_if_empty(real: bytes) -> None:
-    try:
-        os.rmdir(real)
-    except OSError:  # not empty, not a directory, or gone: then it stays as it is
-        return
+    steps_unpack.import_bundle(work, step)
 
 
 def _copy(work: Workplace, step: Step, _label: str) -> None:
@@ -267,17 +220,6 @@ _OPERATIONS = {
     "clean": _clean,
     "say": _say,
 }
-
-if TYPE_CHECKING:
-    from io import BufferedReader
-
-
-def _input(work: Workplace, step: Step) -> BufferedReader:
-    path = f"{work.io}/{step['file']}"
-    try:
-        return open(path, "rb")
-    except FileNotFoundError:
-        raise StageFailure("InputMissing", f"input {step['file']} was not delivered") from None
 
 
 def _failed(status: int, command: str) -> StageFailure:

@@ -24,7 +24,8 @@ from conveyor.api import names
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
 from conveyor.api.v1alpha1 import EnvVar, ImageBuild
-from conveyor.builder.courier_task import GitInput, GitPatch, parse_task
+from conveyor.builder.courier_inputs import GitInput, GitPatch
+from conveyor.builder.courier_task import parse_task
 from conveyor.builder.inputs_git import PACK
 from conveyor.cli.local_login import docker_config
 from conveyor.cli.local_packs import Packs

@@ -10,7 +10,8 @@ from typing import Final
 from conveyor.cli.questions import import_question, open_questions, question_json
 from conveyor.plan.blocks import STAGE as WHOLE_DOCKERFILE
 from conveyor.plan.explain import Change, Difference, StageChange
-from conveyor.plan.model import BuildPlan, PlannedImage, PlannedImport, PlannedStage
+from conveyor.plan.model import BuildPlan, PlannedImage, PlannedStage
+from conveyor.plan.model_sources import PlannedImport
 
 MAX_VALUE: Final = 10_000
 

@@ -16,7 +16,8 @@ from conveyor.plan.answers import (
     ImportRecord,
     StoredImage,
 )
-from conveyor.plan.model import BuildPlan, PlannedImport, StageState
+from conveyor.plan.model import BuildPlan, StageState
+from conveyor.plan.model_sources import PlannedImport
 from conveyor.plan.questions import (
     BaseImageInfo,
     ImageReference,

@@ -14,14 +14,8 @@ from conveyor.config.dockerfile_mounts import RunMount
 from conveyor.config.dockerfile_selection import parents_source, rules
 from conveyor.jobs.model import Bundle, Export
 from conveyor.plan.digest import DEFAULT_PLATFORM, sha256_args
-from conveyor.plan.model import (
-    BlockStep,
-    BuildPlan,
-    CopySource,
-    PlannedImport,
-    PlannedStage,
-    StageState,
-)
+from conveyor.plan.model import BlockStep, BuildPlan, CopySource, PlannedStage, StageState
+from conveyor.plan.model_sources import PlannedImport
 
 
 def exports_of(stage: PlannedStage, plan: BuildPlan) -> tuple[Export, ...]:

@@ -14,7 +14,8 @@ from conveyor.config.remote_source import GitSource
 from conveyor.jobs.model import JobOrder
 from conveyor.jobs.ssh import SECRETS_PATH
 from conveyor.plan.digest import OWN_REPOSITORY
-from conveyor.plan.model import BlockStep, GitPatch, StageWork
+from conveyor.plan.model import BlockStep, StageWork
+from conveyor.plan.model_sources import GitPatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,8 @@ from conveyor.jobs import exports
 from conveyor.jobs.model import Export
 from conveyor.jobs.repositories import changes_files
 from conveyor.jobs.task_inputs import Json, StageRun
-from conveyor.plan.model import GitArchive, GitPatch, PlannedStage
+from conveyor.plan.model import PlannedStage
+from conveyor.plan.model_sources import GitArchive, GitPatch
 
 
 def stapel_steps(stage: PlannedStage, run: StageRun) -> list[Json]:

@@ -16,7 +16,8 @@ from conveyor.plan.answers import BaseImage
 from conveyor.plan.digest import hashed, named, params_component, sha256_args, sha256_concat
 from conveyor.plan.inquiry import Inquiry
 from conveyor.plan.mappings import MappingCommit
-from conveyor.plan.model import Component, PlannedDependency, PlannedImport
+from conveyor.plan.model import Component
+from conveyor.plan.model_sources import PlannedDependency, PlannedImport
 from conveyor.plan.questions import BaseImageInfo
 from conveyor.plan.stages import GIT_STAGES, GIT_USER_STAGES, commands_of, tasks_of, versions_of
 

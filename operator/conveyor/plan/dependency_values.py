@@ -12,7 +12,8 @@ from conveyor.config.model import Dependency, DependencyImport
 from conveyor.plan.answers import StoredImage
 from conveyor.plan.facts import Facts
 from conveyor.plan.labels import dependency_labels
-from conveyor.plan.model import PlannedDependency, PlannedImage
+from conveyor.plan.model import PlannedImage
+from conveyor.plan.model_sources import PlannedDependency
 from conveyor.plan.questions import ImageReference, Question
 
 

@@ -6,24 +6,13 @@ list of variables in which the later one wins, only ENV reaches the image, both 
 blocks that start from this one, the text of RUN, CMD and ENTRYPOINT is left to the shell.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from conveyor.api.errors import UserError
 from conveyor.config.dockerfile import Block, Dockerfile, Instruction
-from conveyor.config.dockerfile_check import check_context_source
-from conveyor.config.dockerfile_heredocs import (
-    MAX_HEREDOC,
-    heredoc_word,
-    problem_of,
-    script_body,
-    source_bodies,
-)
-from conveyor.config.dockerfile_model import Heredoc
-from conveyor.config.dockerfile_modes import octal_mode
+from conveyor.config.dockerfile_heredocs import MAX_HEREDOC
 from conveyor.config.dockerfile_mounts import mount_flags
-from conveyor.config.dockerfile_patterns import has_wildcard, name_regex
-from conveyor.config.dockerfile_selection import parents_source
 from conveyor.config.dockerfile_values import check_signal, count_ports, port_problems
 from conveyor.config.dockerfile_words import (
     ExpansionError,
@@ -31,7 +20,6 @@ from conveyor.config.dockerfile_words import (
     expand_word_seen,
     expand_words,
 )
-from conveyor.config.remote_source import is_remote
 from conveyor.plan.dockerfile_args import (
     Arguments,
     declared,
@@ -39,6 +27,7 @@ from conveyor.plan.dockerfile_args import (
     proxy_environment,
 )
 from conveyor.plan.dockerfile_remotes import step_remotes
+from conveyor.plan.dockerfile_step_files import checked, copied, run_script
 from conveyor.plan.dockerfile_step_mounts import (
     depends_on_workdir,
     moved,
@@ -51,8 +40,6 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SCRATCH = "scratch"
 MAX_TOTAL = 32 * 1024 * 1024
 TEXT_COST = 64
-SCRIPTS = "/dev/pipes"
-_KEPT_FLAGS = ("link", "parents", "unpack", "exclude")
 
 
 class BaseUnknownError(Exception):
@@ -173,9 +160,14 @@ class StepMaker:
     def _expanded(self, instruction: Instruction, scope: Scope) -> Instruction:
         match instruction.keyword:
             case "RUN":
-                return _script(instruction)
+                return run_script(instruction)
             case "COPY" | "ADD":
-                return self._copy(instruction, scope)
+                return copied(
+                    self._parsed,
+                    instruction,
+                    lambda word: self._word(instruction.line, word, scope),
+                    lambda body: self._text(instruction.line, body, scope),
+                )
             case "LABEL" | "WORKDIR" | "USER" | "VOLUME" | "STOPSIGNAL":
                 return self._plain(instruction, scope)
             case "EXPOSE":
@@ -205,51 +197,13 @@ class StepMaker:
         scope = replace(scope, values={**scope.values, **pairs}, args=left)
         return BlockStep(instruction=replace(instruction, args=words)), scope
 
-    def _copy(self, instruction: Instruction, scope: Scope) -> Instruction:
-        docs = tuple(self._bodies(instruction, scope))
-        paths = [word for word in instruction.args if heredoc_word(word) is None]
-        words = tuple(self._word(instruction.line, word, scope) for word in paths)
-        if not all(words):
-            text = f"{instruction.keyword} has an empty source or destination after expansion"
-            raise self._parsed.error(instruction.line, text)
-        flags = [flag for flag in instruction.flags if _flag_name(flag) in _KEPT_FLAGS]
-        for name in ("chown", "chmod"):
-            value = self._word(instruction.line, instruction.flag(name), scope)
-            if value:
-                flags.append(f"--{name}={value}")
-            if value and name == "chmod":
-                self._check(instruction.line, octal_mode, value)
-        for source in words[:-1]:
-            self._source(instruction, source)
-        return replace(instruction, args=words, flags=tuple(flags), heredocs=docs)
-
-    def _bodies(self, instruction: Instruction, scope: Scope) -> Iterator[Heredoc]:
-        for word, body in source_bodies(instruction):
-            text = self._text(instruction.line, body, scope) if word.expand else body
-            heredoc = Heredoc(name=word.name, content=text)
-            if problem := problem_of(heredoc):
-                raise self._parsed.error(instruction.line, problem)
-            yield heredoc
-
-    def _source(self, instruction: Instruction, source: str) -> None:
-        if is_remote(source):
-            return  # looked at by itself
-        keyword, line = instruction.keyword, instruction.line
-        if not instruction.flag("from") and (why := check_context_source(keyword, source)):
-            raise self._parsed.error(line, why)
-        if instruction.is_set("parents"):
-            self._check(line, parents_source, source)
-        elif has_wildcard(source):
-            for part in source.split("/"):
-                self._check(line, name_regex, part)
-
     def _plain(self, instruction: Instruction, scope: Scope) -> Instruction:
         words = self._words(instruction, scope)
         keyword, line = instruction.keyword, instruction.line
         if keyword == "VOLUME" and not all(words):
             raise self._parsed.error(line, "a path of VOLUME is empty after expansion")
         if keyword == "STOPSIGNAL":
-            self._check(line, check_signal, words[0])
+            checked(self._parsed, line, check_signal, words[0])
         return replace(instruction, args=words)
 
     def _expose(self, instruction: Instruction, scope: Scope) -> Instruction:
@@ -295,12 +249,6 @@ class StepMaker:
             raise BaseUnknownError
         return text
 
-    def _check(self, line: int, check: Callable[[str], object], value: str) -> None:
-        try:
-            check(value)
-        except ValueError as problem:
-            raise self._parsed.error(line, str(problem)) from None
-
     def _count(self, step: BlockStep) -> None:
         """Bound what all steps hold together; every text counts for what keeping it costs, too."""
         mounted = (text for it in step.mounts for text in (it.mount.source, it.mount.target))
@@ -320,24 +268,3 @@ def trigger_error(parsed: Dockerfile, one: Instruction, problem: UserError) -> U
     text = problem.message.removeprefix(f"{parsed.file}:{one.line}: ")
     what = f"FROM {one.trigger_of} runs its ONBUILD {shown!r}: {text}"
     return parsed.error(one.line, what, reason=problem.reason)
-
-
-def _script(instruction: Instruction) -> Instruction:
-    """Return a RUN whose here-documents are part of its text (moby/buildkit: dispatchRun).
-
-    One that begins with `#!` stays: it becomes the file in `SCRIPTS` that the text then names.
-    """
-    if not instruction.heredocs:
-        return instruction
-    docs, body = instruction.heredocs, script_body(instruction)
-    if body is None:
-        text = instruction.args[0] + "".join(f"\n{doc.content}{doc.name}" for doc in docs)
-        return replace(instruction, args=(text,), heredocs=())
-    if not body.startswith("#!"):
-        return replace(instruction, args=(body,), heredocs=())
-    script = Heredoc(name=docs[0].name, content=body)
-    return replace(instruction, args=(f"{SCRIPTS}/{script.name}",), heredocs=(script,))
-
-
-def _flag_name(flag: str) -> str:
-    return flag.removeprefix("--").partition("=")[0]

@@ -12,7 +12,8 @@ from conveyor.plan.answers import ImportRecord
 from conveyor.plan.digest import DEFAULT_PLATFORM, import_id, import_source_id
 from conveyor.plan.inquiry import Inquiry
 from conveyor.plan.labels import import_labels
-from conveyor.plan.model import PlannedImage, PlannedImport, PlannedStage, StageState
+from conveyor.plan.model import PlannedImage, PlannedStage, StageState
+from conveyor.plan.model_sources import PlannedImport
 from conveyor.plan.questions import ImportChecksum, Question
 
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from conveyor.config.model import Mount
 from conveyor.plan.digest import sha256_args
 from conveyor.plan.mappings import MappingCommit
-from conveyor.plan.model import PlannedDependency, PlannedImport
+from conveyor.plan.model_sources import PlannedDependency, PlannedImport
 
 WERF = "werf"
 CONTENT_DIGEST = "werf-stage-content-digest"

@@ -17,15 +17,8 @@ from conveyor.plan.image_spec import add_image_spec
 from conveyor.plan.imports import Found, find_imports
 from conveyor.plan.inquiry import Inquiry, Unknowable
 from conveyor.plan.mappings import MappingCommit, patch_of, patch_text
-from conveyor.plan.model import (
-    Component,
-    ExternalBase,
-    GitArchive,
-    GitPatch,
-    PlannedImage,
-    PlannedStage,
-    StageWork,
-)
+from conveyor.plan.model import Component, ExternalBase, PlannedImage, PlannedStage, StageWork
+from conveyor.plan.model_sources import GitArchive, GitPatch
 from conveyor.plan.questions import Question
 from conveyor.plan.stages import (
     GIT_USER_STAGES,

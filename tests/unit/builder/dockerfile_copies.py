@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from conveyor.builder import copying
 from conveyor.builder.courier_fields import Fields
-from conveyor.builder.courier_task import Limits, _context
+from conveyor.builder.courier_inputs import _context
+from conveyor.builder.courier_task import Limits
 from conveyor.builder.exports import export_copy
 from conveyor.builder.inputs_context import write_context
 from conveyor.builder.inputs_objects import TreeEntry

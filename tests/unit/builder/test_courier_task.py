@@ -11,6 +11,7 @@ import pytest
 
 from conveyor.builder import courier
 from conveyor.builder.courier_errors import CourierError
+from conveyor.builder.courier_inputs import BlobInput, ContextCopy, GitArchive, GitPatch
 from conveyor.builder.courier_io import Exchange
 from conveyor.builder.courier_report import (
     MESSAGE_LIMIT,
@@ -23,14 +24,7 @@ from conveyor.builder.courier_report import (
     run_report,
     stage_failure,
 )
-from conveyor.builder.courier_task import (
-    BlobInput,
-    ContextCopy,
-    GitArchive,
-    GitPatch,
-    SshAgent,
-    parse_task,
-)
+from conveyor.builder.courier_task import SshAgent, parse_task
 from conveyor.builder.inputs_git_access import check_url, without_secrets
 
 COMMIT = "ab" * 20

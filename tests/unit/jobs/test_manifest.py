@@ -22,14 +22,8 @@ from conveyor.jobs.manifest import (
 )
 from conveyor.jobs.model import Export, JobOrder, ParentImage
 from conveyor.jobs.repositories import repositories
-from conveyor.plan.model import (
-    BlockStep,
-    CopySource,
-    DockerfileBlock,
-    GitArchive,
-    GitPatch,
-    StageWork,
-)
+from conveyor.plan.model import BlockStep, CopySource, DockerfileBlock, StageWork
+from conveyor.plan.model_sources import GitArchive, GitPatch
 
 SETTINGS = PodSettings(
     courier_image="registry.example/conveyor:1", ca_config_map="conveyor-ca-shop"

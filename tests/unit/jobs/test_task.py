@@ -28,14 +28,8 @@ from conveyor.jobs import exports
 from conveyor.jobs.model import Bundle, Export, JobOrder, ParentImage
 from conveyor.jobs.repositories import Repository
 from conveyor.jobs.task import Surroundings, tasks
-from conveyor.plan.model import (
-    BlockStep,
-    CopySource,
-    DockerfileBlock,
-    GitArchive,
-    GitPatch,
-    StageWork,
-)
+from conveyor.plan.model import BlockStep, CopySource, DockerfileBlock, StageWork
+from conveyor.plan.model_sources import GitArchive, GitPatch
 
 OLD, NEW = "a" * 40, "b" * 40
 PARENT = ParentImage(

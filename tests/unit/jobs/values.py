@@ -34,14 +34,13 @@ from conveyor.plan.model import (
     CopySource,
     DockerfileBlock,
     ExternalBase,
-    PlannedDependency,
     PlannedImage,
-    PlannedImport,
     PlannedStage,
     PreviousStage,
     StageState,
     StageWork,
 )
+from conveyor.plan.model_sources import PlannedDependency, PlannedImport
 from conveyor.plan.questions import ImportChecksum
 
 NOW = datetime(2024, 5, 6, 12, 0, tzinfo=UTC)

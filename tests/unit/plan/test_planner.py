@@ -24,13 +24,12 @@ from conveyor.plan.facts import Facts
 from conveyor.plan.model import (
     BuildPlan,
     ExternalBase,
-    GitArchive,
-    GitPatch,
     ImageBase,
     PreviousStage,
     ScratchBase,
     StageState,
 )
+from conveyor.plan.model_sources import GitArchive, GitPatch
 from conveyor.plan.planner import plan
 from conveyor.plan.questions import (
     Ancestry,
