@@ -94,7 +94,7 @@ cwd=/srv/app uid=1000
 /srv/app/ignored/kept regular file 644 0:0
 /srv/app/one.conf regular file 644 0:0
 /srv/app/two.conf regular file 644 0:0
-/tree directory 775 0:0
+/tree directory 755 0:0
 /tree/b.txt regular file 644 0:0
 /tree/link symbolic link 777 0:0
 /tree/run regular file 755 0:0
