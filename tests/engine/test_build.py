@@ -121,7 +121,7 @@ def test_a_failing_command(lab: Lab) -> None:
                 "{allowFromPaths: [/srv/x]}}}\n",
             },
             (),
-            "fromPath: /srv/x",
+            'fromPath: "/srv/x"',
         ),
     ],
 )
