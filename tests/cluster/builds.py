@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.cluster.kube import BATCH, CONVEYOR, CORE, Json, Kube
+from tests.cluster.kube import BATCH, CONVEYOR, CORE, Json, Kube, eventually
 from tests.cluster.operator_pod import OperatorPod
 
 from conveyor.api import names
@@ -125,6 +125,16 @@ class Build:
     def running_pods(self) -> list[Json]:
         """Those in which the user's commands may run right now."""
         return [pod for pod in self.pods() if "running" in _stage_state(pod)]
+
+    def logs(self) -> list[str]:
+        """What the stage containers said, each whole: the courier reports before the kubelet has the last lines."""
+
+        def ended() -> bool:
+            return all("terminated" in _stage_state(pod) for pod in self.pods())
+
+        eventually("all stage containers have ended", 60, ended)
+        found = [pod["metadata"]["name"] for pod in self.pods()]
+        return [self.kube.log(self.namespace, name, names.CONTAINER_STAGE) for name in found]
 
     def events(self) -> list[Json]:
         """Events about it, oldest first."""

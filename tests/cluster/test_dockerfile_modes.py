@@ -53,11 +53,6 @@ def followed(build: Build) -> tuple[Json, set[tuple[str, str]]]:
     return build.wait_for("the end", over), seen
 
 
-def logs(lab: Harness, build: Build) -> str:
-    names = [pod["metadata"]["name"] for pod in build.pods()]
-    return "\n".join(lab.kube.log(build.namespace, name, "stage") for name in names)
-
-
 def times(status: Json) -> Iterator[tuple[str, str]]:
     for stage in image(status, "seed")["stages"]:
         yield stage["startedAt"], stage["finishedAt"]
@@ -74,7 +69,7 @@ def test_blocks_of_a_mode(lab: Harness, text: str, mode: str) -> None:
     assert set(stages(status, "seed").values()) == {"Built"}
     assert (("dockerfile (stage1)", "Building") in seen) == (mode == "legacy")
     assert len(build.jobs()) == len(BLOCKS[mode])
-    said = logs(lab, build)
+    said = "\n".join(build.logs())
     assert ("stage1" in said) == (mode == "legacy")
     ends = [end for _, end in times(status)]
     assert ends == sorted(ends)

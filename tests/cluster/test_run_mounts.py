@@ -213,6 +213,7 @@ def _everything(lab: Harness, build: Build) -> Iterator[str]:
     """Objects and logs of a build as they are now."""
     yield json.dumps(build.get())
     yield from (json.dumps(one) for one in (*build.jobs(), *build.events()))
+    yield from build.logs()
     for pod in build.pods():
         yield json.dumps(pod)
         for container in ("mounts", "stage", "courier"):
