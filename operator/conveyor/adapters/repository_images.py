@@ -106,10 +106,7 @@ class RepositoryImages:
         below = [descriptor_of(layer) for layer in parent_layers]
         own = [_layer_descriptor(layer) for layer in layers]
         manifest = await self.put(config, below + own, self.repo.with_tag(tag))
-        stored = Stored(manifest, config)
-        self.cache.images[self.repo.name, manifest.digest] = stored
-        self.cache.tags[self.repo.name, tag] = manifest.digest
-        return stored
+        return self._remember(tag, Stored(manifest, config))
 
     async def put(self, config: Config, layers: list[Descriptor], ref: ImageRef) -> Manifest:
         """Write config and manifest of layers that are there, under a tag or a digest."""
@@ -131,8 +128,11 @@ class RepositoryImages:
             for blob in (manifest.config, *manifest.layers):
                 await self.registry.copy_blob(source.repo, blob, self.repo)
             await self.put_manifest(self.repo.with_tag(tag), manifest)
-        self.cache.images[self.repo.name, manifest.digest] = stored
-        self.cache.tags[self.repo.name, tag] = manifest.digest
+        return self._remember(tag, stored)
+
+    def _remember(self, tag: str, stored: Stored) -> Stored:
+        self.cache.images[self.repo.name, stored.manifest.digest] = stored
+        self.cache.tags[self.repo.name, tag] = stored.manifest.digest
         return stored
 
     async def _get(self, ref: ImageRef) -> Stored:

@@ -140,6 +140,9 @@ def _plan_block(
     in_order: bool,
 ) -> BlockPlan | None:
     _check_platform(source, block)
+    others = references(source, block)
+    below = (progress.unhashed[other.index] for other in others)
+    progress.unhashed[block.index] = unhashed_text(block, below)
     base = base_of(source, block, progress.facts)
     components = _components(source, block, digests, progress)
     steps = block_steps(source, block, base, maker, progress)
@@ -147,7 +150,7 @@ def _plan_block(
         return None
     steps = (from_step(source, block), *steps)
     question = base_question(source, block)
-    names = (source.name(other) for other in references(source, block))
+    names = map(source.name, others)
     return BlockPlan(
         name=source.name(block),
         digest_components=components,
@@ -163,7 +166,7 @@ def _plan_block(
         refused=_refused(source, steps),
         asks=() if question is None or question in progress.facts.answers else (question,),
         notes=block_notes(source, block),
-        unhashed=unhashed_text(source, block),
+        unhashed=progress.unhashed[block.index],
     )
 
 

@@ -7,7 +7,7 @@ ignore text, and which block each FROM and COPY --from means. Questions that are
 
 import posixpath
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from conveyor.api.errors import UserError
@@ -82,12 +82,14 @@ class Progress:
     Attributes:
         scopes: Variables after each block that was looked at, by index.
         roots: The outside image at the bottom of each block's chain of FROMs, by index.
+        unhashed: What stands for text that no digest has, of each block with all it is built from, by index.
     """
 
     facts: Facts
     questions: set[Question] = field(default_factory=set)
     scopes: dict[int, Scope] = field(default_factory=dict)
     roots: dict[int, str] = field(default_factory=dict)
+    unhashed: dict[int, str] = field(default_factory=dict)
 
     def answer(self, question: Question) -> Answer:
         """Return the answer, and note the question when there is none; None is an answer, too."""
@@ -187,17 +189,15 @@ def references(source: Source, block: Block) -> list[Block]:
     return [other for other in (base, *copied) if other is not None]
 
 
-def unhashed_text(source: Source, block: Block) -> str:
-    """Return what stands for the text of here-documents, in the block and what it is built from, that no digest has."""
-    found, waiting = {block.index: block}, [block]
-    while waiting:
-        for other in references(source, waiting.pop()):
-            if other.index not in found:
-                found[other.index] = other
-                waiting.append(other)
-    instructions = (one for index in sorted(found) for one in found[index].instructions)
-    bodies = [part for one in instructions for part in unhashed_bodies(one)]
-    return sha256_args(*bodies) if bodies else ""
+def unhashed_text(block: Block, below: Iterable[str]) -> str:
+    """Return what stands for the text of here-documents that no digest has, "" for none.
+
+    Args:
+        below: The same of the blocks that it starts from and copies from.
+    """
+    bodies = (part for one in block.instructions for part in unhashed_bodies(one))
+    parts = [*bodies, *filter(None, below)]
+    return sha256_args(*parts) if parts else ""
 
 
 def check_reference(source: Source, line: int, what: str, reference: str) -> None:
