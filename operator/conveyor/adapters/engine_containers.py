@@ -25,7 +25,11 @@ LABEL_BODY: Final = f"{names.GROUP}/job-body"
 """On the courier's container: JSON of what a later process has to know of the Job: metadata and deadline."""
 LOCAL_NAMESPACE: Final = "_local"
 """Namespace of builds without a cluster: no namespace of one has such a name."""
-TERMINATION_LOG: Final = "/tmp/termination-log"  # noqa: S108 - in the courier's own volume
+TERMINATION_LOG: Final = "/tmp/termination-log"  # noqa: S108 - in the courier's own container
+
+# Two containers of an Engine have no network in common, over which one hands the other its directory (ADR 31).
+_IO: Final = "io"
+_IO_MOUNT: Final = {"name": _IO, "mountPath": "/.conveyor-io"}
 
 _CONTAINER_FIELDS: Final = frozenset(
     {
@@ -156,7 +160,8 @@ class _Making:
         self._meta = job["metadata"]
         self._job = job
         self._network = network
-        self._volumes = {it["name"]: it for it in job["spec"]["template"]["spec"]["volumes"]}
+        volumes = [*job["spec"]["template"]["spec"]["volumes"], {"name": _IO, "emptyDir": {}}]
+        self._volumes = {it["name"]: it for it in volumes}
         self.fillings: dict[str, Filling] = {}
         self.directories: dict[str, tuple[str, str]] = {}
 
@@ -173,7 +178,7 @@ class _Making:
             "Labels": self._labels(role),
             "HostConfig": {
                 "Init": False,
-                "Mounts": [self._mount(role, mount) for mount in found["volumeMounts"]],
+                "Mounts": [self._mount(role, it) for it in [*found["volumeMounts"], _IO_MOUNT]],
                 **self._networking(role, found),
                 **_security(found["securityContext"]),
                 **_resources(found.get("resources") or {}),
@@ -186,6 +191,7 @@ class _Making:
         env = [f"{it['name']}={it['value']}" for it in found.get("env") or []]
         if found["name"] == names.CONTAINER_COURIER:
             env.append(f"CONVEYOR_TERMINATION_LOG={TERMINATION_LOG}")
+            env.append(f"CONVEYOR_IO={_IO_MOUNT['mountPath']}")
         return env
 
     def _labels(self, role: str) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """`python -m conveyor.builder.courier`: the container beside the stage.
 
-In: the task in CONVEYOR_COURIER and the shared directory CONVEYOR_IO (default /.conveyor-io). Out: blobs in
-the registry, one JSON line for each run on stdout, the StageResult as termination message, exit code 0 when
+In: the task in CONVEYOR_COURIER, and the directory that the stage container hands over (CONVEYOR_IO if that is set).
+Out: blobs in the registry, one JSON line for each run on stdout, the StageResult as termination message, exit code 0 when
 everything was reported (a user's failure too) and 1 when the courier itself failed.
 
 The stage container waits for its first marker, so that is given before anything heavy is imported.
@@ -18,22 +18,22 @@ from typing import Final
 from conveyor.builder.courier_errors import CourierError
 from conveyor.builder.courier_io import Exchange
 from conveyor.builder.courier_task import CourierTask, parse_task
+from conveyor.builder.handover import take
 
-_IO: Final = "/.conveyor-io"
 _TERMINATION_LOG: Final = "/dev/termination-log"
 
 
 def main(environment: Mapping[str, str]) -> int:
     """Do what the environment asks for; returns the exit code."""
     log = Path(environment.get("CONVEYOR_TERMINATION_LOG", _TERMINATION_LOG))
+    signal.signal(signal.SIGTERM, lambda number, frame: _terminated(log, number, frame))
     try:
         task = parse_task(environment.get("CONVEYOR_COURIER", ""))
-        exchange = Exchange(environment.get("CONVEYOR_IO", _IO))
+        exchange = Exchange(environment.get("CONVEYOR_IO") or _handed_over(task))
     except (CourierError, OSError) as error:
         reason = error.reason if isinstance(error, CourierError) else "Internal"
         _store_failure(log, reason, str(error))
         return 1
-    signal.signal(signal.SIGTERM, lambda number, frame: _terminated(log, number, frame))
     try:
         _start_agent(task)
     except CourierError as error:
@@ -42,6 +42,18 @@ def main(environment: Mapping[str, str]) -> int:
         return 1
     first = ready_at_once(task, exchange)
     return _work(task, exchange, first, log)
+
+
+def _handed_over(task: CourierTask) -> int:
+    """Descriptor of the stage container's directory.
+
+    Raises:
+        CourierError: StageNeverStarted.
+    """
+    seconds = task.limits.start_seconds
+    if (found := take(seconds)) is None:
+        raise CourierError("StageNeverStarted", f"the stage did not start in {seconds} s")
+    return found
 
 
 def ready_at_once(task: CourierTask, exchange: Exchange) -> int:

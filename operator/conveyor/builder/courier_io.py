@@ -28,10 +28,14 @@ _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Exchange:
-    """Both sides' files; the directories are made if they are not there yet."""
+    """Both sides' files; the directories are made if they are not there yet.
 
-    def __init__(self, path: str) -> None:
-        self._base = os.open(path, _DIRECTORY)
+    Args:
+        place: path of the directory, or a descriptor of it.
+    """
+
+    def __init__(self, place: str | int) -> None:
+        self._base = os.open(place, _DIRECTORY) if isinstance(place, str) else place
         self._in = _directory(self._base, "in")
         self._out = _directory(self._base, "out")
 

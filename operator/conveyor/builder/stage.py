@@ -2,8 +2,8 @@
 
 In: the task (environment variable CONVEYOR_TASK) and the courier's files in `/.conveyor-io/in`.
 Out: in `/.conveyor-io/out` one tar per layer, a JSON per run, bundles for other images, and last
-`done.json`. Holds no credentials and speaks to nobody. Runs as process 1 on the tools' own
-Python, standard library only.
+`done.json`. Holds no credentials and speaks to nobody; it holds the directory out to the courier (`handover`), unless
+one is mounted there. Runs as process 1 on the tools' own Python, standard library only.
 
     alive              locked by us as long as we live
     in/ready-<run>     the courier: inputs of this run are complete   (in/failed: they will not come)
@@ -27,6 +27,7 @@ import zlib
 
 from conveyor.builder import procfs
 from conveyor.builder.failure import StageFailure
+from conveyor.builder.handover import Offer
 from conveyor.builder.layer import LayerFigures, write_layer
 from conveyor.builder.processes import Output, Runner
 from conveyor.builder.rootfs import Rootfs
@@ -45,6 +46,7 @@ _VERSION = 1
 _INTERNAL = 126
 _TERMINATED = 143
 _INPUT_SECONDS = 600
+_TAKEN_SECONDS = 900  # as long as a courier waits for the stage
 _POLL_SECONDS = 0.005
 _MAX_TASK = 64 << 20
 
@@ -171,17 +173,30 @@ def main() -> int:
     Returns:
         Exit code: 0, the user command's own (1..125), 126 for anything of ours.
     """
-    os.makedirs(f"{IO}/out", exist_ok=True)
-    os.makedirs(f"{IO}/in", exist_ok=True)
+    shared = os.path.ismount(IO)
+    make_directories(IO, keep=shared)
     if os.getpid() != 1:  # it kills every process it can see: that must be its own container's only
         return _report(StageFailure("Internal", "the stage program must be process 1"), None)
     gc.disable()  # nothing here makes cycles that grow; scanning the snapshot would only cost time
     signal.signal(signal.SIGTERM, _terminate)
     lock = hold_alive(f"{IO}/alive")
+    offer = None if shared else Offer(IO)
     try:
-        return _guarded(os.environ.get("CONVEYOR_TASK", ""))
+        code = _guarded(os.environ.get("CONVEYOR_TASK", ""))
+        if offer and code != _TERMINATED:
+            signal.signal(signal.SIGTERM, lambda *_: os._exit(_TERMINATED))
+            offer.wait(_TAKEN_SECONDS)
     finally:
         os.close(lock)
+    return code
+
+
+def make_directories(path: str, *, keep: bool) -> None:
+    """Make what is shared with the courier; unless `keep`, what an image has of that name goes."""
+    if not keep:
+        Rootfs(b"/", mounts=()).remove(path.encode())
+    for name in ("in", "out"):
+        os.makedirs(f"{path}/{name}", exist_ok=True)
 
 
 def hold_alive(path: str) -> int:

@@ -16,7 +16,7 @@ from conveyor.config.platforms import architecture_of, system_of
 from conveyor.jobs import ssh
 from conveyor.jobs.model import JobOrder
 from conveyor.jobs.mounts import Volumes, VolumeSources, volumes_of
-from conveyor.jobs.own_containers import courier_container, mounts_container
+from conveyor.jobs.own_containers import MOUNTS_VOLUME, courier_container, mounts_container
 from conveyor.jobs.repositories import repositories
 from conveyor.jobs.run_volumes import run_volumes
 from conveyor.plan.blocks import STAGE as DOCKERFILE
@@ -25,7 +25,6 @@ from conveyor.plan.model import PlannedStage
 Json = dict[str, object]
 
 STAGE_COMMAND: Final = ("/.conveyor/bin/stage",)
-IO_PATH: Final = "/.conveyor-io"
 CA_PATH: Final = "/.conveyor-ca"
 SECRETS_PATH: Final = ssh.SECRETS_PATH
 _LABEL_VALUE: Final = 63
@@ -77,6 +76,7 @@ def job(
         image = settings.courier_image, settings.pull_policy
         laid = run_volumes(order, build).laying
         spec["initContainers"] = [mounts_container(image, laying_tasks, [*seen, *laid])]
+        spec |= {"volumes": [*_every_volume(order, build, settings), MOUNTS_VOLUME]}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -158,9 +158,7 @@ def _pod_spec(
 ) -> Json:
     template = build.spec.pod_template
     mounts = volumes_of(order, build, settings.from_paths)
-    run = run_volumes(order, build)
-    mounts.volumes += run.volumes.values()
-    mounts.mounts += run.stage
+    mounts.mounts += run_volumes(order, build).stage
     return {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
@@ -173,7 +171,7 @@ def _pod_spec(
             _stage_container(order, build, settings, stage_task, mounts),
             _courier_container(order, build, settings, courier_task),
         ],
-        "volumes": [*_volumes(order, build, settings), *ssh.volumes(order, build), *mounts.volumes],
+        "volumes": _every_volume(order, build, settings),
         **_optional(build),
     }
 
@@ -219,7 +217,6 @@ def _stage_container(
             if values
         },
         "volumeMounts": [
-            {"name": "io", "mountPath": IO_PATH},
             *_ca_mount(settings),
             *ssh.stage_mounts(order, build),
             *mounts.mounts,
@@ -231,7 +228,6 @@ def _courier_container(
     order: JobOrder, build: ImageBuild, settings: PodSettings, task: str
 ) -> Json:
     seen: list[Json] = [
-        {"name": "io", "mountPath": IO_PATH},
         *_courier_mounts(order, build, settings),
         *ssh.courier_mounts(order, build),
     ]
@@ -269,8 +265,17 @@ def _ca_mount(settings: PodSettings) -> list[Json]:
     return [{"name": "ca", "mountPath": CA_PATH, "readOnly": True}]
 
 
+def _every_volume(order: JobOrder, build: ImageBuild, settings: PodSettings) -> list[Json]:
+    return [
+        *_volumes(order, build, settings),
+        *ssh.volumes(order, build),
+        *volumes_of(order, build, settings.from_paths).volumes,
+        *run_volumes(order, build).volumes.values(),
+    ]
+
+
 def _volumes(order: JobOrder, build: ImageBuild, settings: PodSettings) -> list[Json]:
-    volumes: list[Json] = [{"name": "io", "emptyDir": {}}, {"name": "tmp", "emptyDir": {}}]
+    volumes: list[Json] = []
     if settings.ca_config_map:
         items = [{"key": settings.ca_key, "path": "ca.crt"}]
         volumes.append(

@@ -12,6 +12,8 @@ from conveyor.api import names
 Json = dict[str, object]
 
 _PYTHON: Final = ("/opt/conveyor/bin/python3", "-I", "-m")
+MOUNTS_VOLUME: Final[Json] = {"name": "tmp", "emptyDir": {}}
+"""What `mounts` fetches into; the Job that has it has other volumes to wait for."""
 # Owners, modes and capabilities of files, as an image has them.
 _LAYING: Final = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETFCAP")
 # The courier needs about 50 MiB, for a 3 GB layer too (ADR 4); a CPU limit would only make every stage wait.
@@ -27,10 +29,13 @@ def courier_container(image: tuple[str, str], task: str, mounts: Sequence[Json])
     Args:
         image: Reference, and pull policy.
         task: Its task.
-        mounts: What it sees besides its own /tmp.
+        mounts: What it sees besides its own image.
     """
     env = {"CONVEYOR_COURIER": task}
-    return _own(names.CONTAINER_COURIER, image, "conveyor.builder.courier", env, mounts)
+    container = _own(names.CONTAINER_COURIER, image, "conveyor.builder.courier", env, mounts)
+    # Its /tmp is a directory of its own image: a pod that mounts nothing starts 0.3 s earlier (ADR 31).
+    container["securityContext"] = _security({"drop": ["ALL"]}, read_only=False)
+    return container
 
 
 def mounts_container(
@@ -38,7 +43,9 @@ def mounts_container(
 ) -> Json:
     """Return the init container `mounts`; `tasks`: what it fetches, where it lays it out."""
     env = dict(zip(("CONVEYOR_COURIER", "CONVEYOR_MOUNTS"), tasks, strict=True))
-    container = _own(names.CONTAINER_MOUNTS, image, "conveyor.builder.courier_mounts", env, mounts)
+    own: Json = {"name": MOUNTS_VOLUME["name"], "mountPath": "/tmp"}  # noqa: S108
+    seen = [*mounts, own]
+    container = _own(names.CONTAINER_MOUNTS, image, "conveyor.builder.courier_mounts", env, seen)
     container["securityContext"] = _security({"drop": ["ALL"], "add": list(_LAYING)})
     return container
 
@@ -60,17 +67,17 @@ def _own(
         "securityContext": _security({"drop": ["ALL"]}),
         "resources": dict(_RESOURCES),
         "terminationMessagePolicy": "File",
-        "volumeMounts": [*mounts, {"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108
+        "volumeMounts": list(mounts),
     }
 
 
-def _security(capabilities: Json) -> Json:
+def _security(capabilities: Json, *, read_only: bool = True) -> Json:
     return {
-        # It reads what root wrote into the shared volume, so it is root, but may do nothing with it.
+        # It reads what root wrote into the shared directory, so it is root, but may do nothing with it.
         "runAsUser": 0,
         "runAsGroup": 0,
         "allowPrivilegeEscalation": False,
-        "readOnlyRootFilesystem": True,
+        "readOnlyRootFilesystem": read_only,
         "capabilities": capabilities,
         "seccompProfile": {"type": "RuntimeDefault"},
     }

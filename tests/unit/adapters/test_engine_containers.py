@@ -82,7 +82,6 @@ def test_only_the_courier_has_secrets():
 def test_the_courier_may_do_nothing():
     host = turned().courier.body["HostConfig"]
     assert host["CapDrop"] == ["ALL"]
-    assert host["ReadonlyRootfs"]
     assert host["SecurityOpt"] == ["no-new-privileges"]
 
 
@@ -118,6 +117,14 @@ def changed(path, value):
     return body
 
 
+def with_volume(source, **mount):
+    """MINIMAL whose stage mounts one volume more."""
+    body = changed(("volumes",), [{"name": "extra", **source}])
+    stage = body["spec"]["template"]["spec"]["containers"][0]
+    stage["volumeMounts"] = [{"name": "extra", "mountPath": "/extra", **mount}]
+    return body
+
+
 STAGE = ("containers", 0)
 
 
@@ -130,13 +137,10 @@ STAGE = ("containers", 0)
         (changed((*STAGE, "lifecycle"), {}), "lifecycle"),
         (changed((*STAGE, "securityContext", "privileged"), 1), "privileged"),
         (changed((*STAGE, "resources"), {"limits": {"nvidia.com/gpu": "1"}}), "nvidia.com/gpu"),
-        (
-            changed(("volumes", 0), {"name": "io", "persistentVolumeClaim": {"claimName": "x"}}),
-            "persistentVolumeClaim",
-        ),
-        (changed(("volumes", 0), {"name": "io", "hostPath": {"path": "/"}}), "hostPath"),
+        (with_volume({"persistentVolumeClaim": {"claimName": "x"}}), "persistentVolumeClaim"),
+        (with_volume({"hostPath": {"path": "/"}}), "hostPath"),
         (changed(("initContainers",), [{}]), "RUN --mount=type=bind"),
-        (changed((*STAGE, "volumeMounts", 0, "subPath"), "x"), "a part of a volume"),
+        (with_volume({"emptyDir": {}}, subPath="x"), "a part of a volume"),
     ],
 )
 def test_what_has_no_counterpart_is_refused(body, told):
@@ -151,11 +155,11 @@ def test_the_same_platform_is_not_refused():
 
 
 def test_memory_can_be_a_volume():
-    volume = {"name": "io", "emptyDir": {"medium": "Memory"}}
-    mounts = turned(changed(("volumes", 0), volume)).stage.body["HostConfig"]["Mounts"]
-    assert mounts[0] == {"Type": "tmpfs", "Target": "/.conveyor-io"}
+    volume = {"emptyDir": {"medium": "Memory"}}
+    mounts = turned(with_volume(volume)).stage.body["HostConfig"]["Mounts"]
+    assert mounts[0] == {"Type": "tmpfs", "Target": "/extra"}
     volume["emptyDir"]["sizeLimit"] = "1Mi"
-    mounts = turned(changed(("volumes", 0), volume)).stage.body["HostConfig"]["Mounts"]
+    mounts = turned(with_volume(volume)).stage.body["HostConfig"]["Mounts"]
     assert mounts[0]["TmpfsOptions"] == {"SizeBytes": 1 << 20}
 
 
