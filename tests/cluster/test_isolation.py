@@ -93,7 +93,7 @@ def test_pods_are_plain(lab: Harness) -> None:
     assert not {"privileged", "capabilities"} & set(stage["securityContext"])
     secret_volumes = {volume["name"] for volume in spec["volumes"] if "secret" in volume}
     assert secret_volumes
-    assert not secret_volumes & {mount["name"] for mount in stage["volumeMounts"]}
+    assert not secret_volumes & {mount["name"] for mount in stage.get("volumeMounts", [])}
     assert secret_volumes <= {mount["name"] for mount in courier["volumeMounts"]}
     build.wait_ready()
 
