@@ -11,6 +11,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import Final, Self
+from urllib.request import getproxies_environment
 
 import aiohttp
 import stamina
@@ -53,7 +54,8 @@ class Transport:
         self._session = aiohttp.ClientSession(
             connector=connector,
             auto_decompress=False,
-            trust_env=True,
+            # Asked for each call otherwise, in a thread, together with a file of logins that nobody has.
+            trust_env=bool(getproxies_environment()),
             headers={"User-Agent": f"conveyor/{__version__}"},
         )
         return self

@@ -116,6 +116,13 @@ def selection(instruction: Instruction) -> dict[str, object]:
     return found
 
 
+def may_be_recorded(export: Export, plan: BuildPlan) -> bool:
+    """Whether a record that fits can exist: not of a stage that is still to be built."""
+    if export.checksum_id or export.external:
+        return True
+    return plan.image(export.source).stages[-1].stored is not None
+
+
 def fits(bundle: Bundle, export: Export, plan: BuildPlan) -> bool:
     """Whether a recorded bundle was taken from the very stage that the plan uses.
 

@@ -17,7 +17,7 @@ from conveyor.jobs.result import parse_result, result_digest
 
 Json = Mapping[str, Any]
 
-_PULL_REASONS: Final = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
+PULL_REASONS: Final = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
 _OUTSIDE_VOLUMES: Final = ("hostPath", "nfs", "persistentVolumeClaim")
 _OTHER_LABELS: Final = "didn't match Pod's node affinity/selector"
 # kube-scheduler: "0/3 nodes are available: 1 node(s) had untolerated taint {…}, 2 node(s) didn't match …"
@@ -25,7 +25,8 @@ _NODES: Final = re.compile(r"\b0/(?P<total>\d+) nodes are available")
 _LEFT_OUT: Final = re.compile(
     rf"\b(?P<count>\d+) node\(s\) (?:{re.escape(_OTHER_LABELS)}|had untolerated taint)"
 )
-_CONFIG_REASONS: Final = ("CreateContainerConfigError", "CreateContainerError")
+CONFIG_REASONS: Final = ("CreateContainerConfigError", "CreateContainerError")
+ENDED_PHASES: Final = ("Succeeded", "Failed")
 
 
 def observe(
@@ -95,14 +96,15 @@ def _complete(notes: Json, result: StageResult) -> bool:
     return len(result.runs) >= runs and all(key in result.exports for key in wanted)
 
 
-def _containers(pod: Json | None) -> Iterable[Json]:
+def containers_of(pod: Json | None) -> Iterable[Json]:
+    """Return the statuses of a pod's containers, those that run first first."""
     status = (pod or {}).get("status", {})
     first: list[Json] = status.get("initContainerStatuses") or []
     return [*first, *(status.get("containerStatuses") or [])]
 
 
 def _terminated(pod: Json | None, name: str) -> Json | None:
-    for status in _containers(pod):
+    for status in containers_of(pod):
         if status["name"] == name:
             terminated: Json | None = (status.get("state") or {}).get("terminated")
             return terminated
@@ -149,11 +151,11 @@ def _phase(job: Json, pod: Json | None) -> JobPhase:
         return JobPhase.ENDED
     if pod is None:
         return JobPhase.PENDING
-    if pod["status"].get("phase") in ("Succeeded", "Failed"):
+    if pod["status"].get("phase") in ENDED_PHASES:
         return JobPhase.ENDED
     if _terminated(pod, names.CONTAINER_COURIER):
         return JobPhase.ENDED
-    running = any("running" in (s.get("state") or {}) for s in _containers(pod))
+    running = any("running" in (s.get("state") or {}) for s in containers_of(pod))
     return JobPhase.RUNNING if running else JobPhase.PENDING
 
 
@@ -186,7 +188,7 @@ def _disruption(status: Json) -> str:
 
 
 def _exits(pod: Json | None) -> str:
-    ends = [(s["name"], (s.get("state") or {}).get("terminated")) for s in _containers(pod)]
+    ends = [(s["name"], (s.get("state") or {}).get("terminated")) for s in containers_of(pod)]
     return ", ".join(
         f"container {name} ended with code {end.get('exitCode')} ({end.get('reason', '')})"
         for name, end in ends
@@ -206,12 +208,12 @@ def _waiting(pod: Json | None, refusal: str) -> tuple[Reason | None, str]:
     """Why no container runs yet, in a person's words."""
     if pod is None:
         return (Reason.POD_REJECTED, _rejected_message(refusal)) if refusal else (None, "")
-    for status in _containers(pod):
+    for status in containers_of(pod):
         waiting = (status.get("state") or {}).get("waiting") or {}
         reason, message = waiting.get("reason", ""), waiting.get("message", "")
-        if reason in _PULL_REASONS:
+        if reason in PULL_REASONS:
             return Reason.STAGE_PULL_FAILED, _pull_message(status, message)
-        if reason in _CONFIG_REASONS:
+        if reason in CONFIG_REASONS:
             return Reason.SECRET_NOT_FOUND, message
     for condition in pod["status"].get("conditions") or []:
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
@@ -250,9 +252,9 @@ def _rejected_message(refusal: str) -> str:
 
 def awaits_volumes(pod: Json) -> bool:
     """Whether no container runs yet, on its node, and the pod has volumes that may keep it from running."""
-    scheduled = bool(pod["spec"].get("nodeName"))
-    waits = not any("waiting" not in (s.get("state") or {}) for s in _containers(pod))
-    kinds = {kind for volume in pod["spec"].get("volumes") or [] for kind in volume}
+    scheduled = bool(pod.get("spec", {}).get("nodeName"))
+    waits = not any("waiting" not in (s.get("state") or {}) for s in containers_of(pod))
+    kinds = {kind for volume in pod.get("spec", {}).get("volumes") or [] for kind in volume}
     return scheduled and waits and not kinds.isdisjoint(_OUTSIDE_VOLUMES)
 
 

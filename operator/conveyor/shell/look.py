@@ -134,25 +134,32 @@ class Course:
         plan = await self._plan(look)
         await self._bring(look, plan)
         jobs = await observed_jobs(self._dispatcher.jobs(look.build), self._reports, look.session)
-        bundles = await _bundles(look.session, plan)
-        indexes = await _indexes(look.session, plan)
-        build = look.build
-        decision = decide(
-            Situation(
-                plan=plan,
-                jobs=jobs,
-                bundles=bundles,
-                owner_uid=build.metadata.uid,
-                run_id=run_id(build),
-                fuse=build.spec.execution is Execution.IMAGE_PER_JOB,
-                slots=await self._slots(build, jobs),
-                retry_limit=build.spec.retry_limit,
-                started_at=look.run.started,
-                now=now(),
-                indexes=indexes,
-            )
+        situation = Situation(
+            plan=plan,
+            jobs=jobs,
+            bundles=await _bundles(look.session, plan),
+            owner_uid=look.build.metadata.uid,
+            run_id=run_id(look.build),
+            fuse=look.build.spec.execution is Execution.IMAGE_PER_JOB,
+            slots=_own_slots(look.build, jobs),
+            retry_limit=look.build.spec.retry_limit,
+            started_at=look.run.started,
+            now=now(),
+            indexes=await _indexes(look.session, plan),
         )
+        decision = await self._within_slots(look.build, situation)
+        bundles, indexes = situation.bundles, situation.indexes
         return Step(plan=plan, jobs=jobs, decision=decision, bundles=bundles, indexes=indexes)
+
+    async def _within_slots(self, build: ImageBuild, situation: Situation) -> Decision:
+        """Decide; all Jobs of the cluster are counted only when one more is to be started."""
+        decision = decide(situation)
+        starting = sum(isinstance(action, StartJob) for action in decision.actions)
+        if not self._settings.max_jobs or not starting:
+            return decision
+        live = await self._dispatcher.live_jobs(build, self._settings.watch_namespaces)
+        free = max(0, self._settings.max_jobs - live)
+        return decision if starting <= free else decide(replace(situation, slots=free))
 
     async def _bring(self, look: Look, plan: BuildPlan) -> None:
         """Have every stage that is used in the build's own repository."""
@@ -160,14 +167,6 @@ class Course:
         brought = await look.session.storage.bring(used)
         if brought:
             await self._dispatcher.tell_copied(look.build, brought)
-
-    async def _slots(self, build: ImageBuild, jobs: tuple[ObservedJob, ...]) -> int:
-        mine = sum(job.owner_uid == build.metadata.uid and _takes_slot(job) for job in jobs)
-        free = build.spec.parallel_tasks_limit - mine
-        if self._settings.max_jobs and free > 0:
-            live = await self._dispatcher.live_jobs(build, self._settings.watch_namespaces)
-            free = min(free, self._settings.max_jobs - live)
-        return max(0, free)
 
     async def _apply(self, look: Look, step: Step) -> bool:
         """Do what was decided, independent actions at once; True when a new step is worth it right away."""
@@ -217,6 +216,12 @@ def planned(look: Look, step: Step) -> ImageBuildStatus:
     )
 
 
+def _own_slots(build: ImageBuild, jobs: tuple[ObservedJob, ...]) -> int:
+    """How many more Jobs the build itself may have."""
+    mine = sum(job.owner_uid == build.metadata.uid and _takes_slot(job) for job in jobs)
+    return max(0, build.spec.parallel_tasks_limit - mine)
+
+
 def _takes_slot(job: ObservedJob) -> bool:
     """Whether the Job counts against the limit; one that waits in vain does not keep others from running."""
     patience = patience_left(job, now())
@@ -233,13 +238,14 @@ async def _indexes(session: Session, plan: BuildPlan) -> dict[str, str]:
 
 
 async def _bundles(session: Session, plan: BuildPlan) -> dict[str, Bundle]:
-    """The recorded exports of everything that is still to be built."""
+    """The recorded exports of everything that is still to be built, of what may have been exported by now."""
     keys = {
         export.key
         for image in plan.images
         for stage in image.stages
         if stage.state is not StageState.CACHED
         for export in exports.exports_of(stage, plan)
+        if exports.may_be_recorded(export, plan)
     }
     found = await asyncio.gather(*(session.storage.records.bundle(key) for key in sorted(keys)))
     return {key: bundle for key, bundle in zip(sorted(keys), found, strict=True) if bundle}

@@ -1,19 +1,21 @@
 """Events of our Jobs and pods, as wake-up calls.
 
 In: the cluster. Out: calls of `wake(namespace, labels)`. The server filters by label, so other people's pods cost nothing (kopf
-filters on the client). What an event says is not looked at: the reconcile reads through. After every break the list is read
-again and everything in it wakes, so nothing that happened meanwhile is lost.
+filters on the client). What an event says is not used: the reconcile reads through. But a pod changes a dozen times in its
+life, mostly in what is nothing to us: an event without news (`jobs/seen`) wakes nobody. After every break the list is read again
+and everything in it wakes, so nothing that happened meanwhile is lost.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, Final
 
 import aiohttp
 
 from conveyor.adapters.cluster import CORE, JOBS, ApiError, Cluster
 from conveyor.jobs.manifest import labels_selector
+from conveyor.jobs.seen import NOTHING_SEEN, seen
 
 Wake = Callable[[str, Mapping[str, str]], None]
 
@@ -48,11 +50,23 @@ async def _watch_once(
 ) -> None:
     selector = labels_selector()
     items, version = await cluster.list(prefix, plural, namespace, selector=selector)
+    known = {item["metadata"]["uid"]: seen(item) for item in items}
     for item in items:
         _wake(item, wake)
     async for event in cluster.watch(prefix, plural, namespace, selector=selector, version=version):
-        if event["type"] != "BOOKMARK":
+        if event["type"] != "BOOKMARK" and _news(event, known):
             _wake(event["object"], wake)
+
+
+def _news(event: Mapping[str, Any], known: dict[str, Hashable]) -> bool:
+    """Whether an event tells what was not known; remembers it."""
+    item = event["object"]
+    uid, before = item["metadata"]["uid"], known.get(item["metadata"]["uid"], NOTHING_SEEN)
+    if event["type"] == "DELETED":
+        known.pop(uid, None)
+        return True
+    known[uid] = seen(item)
+    return known[uid] != before
 
 
 def _wake(item: Mapping[str, object], wake: Wake) -> None:
