@@ -135,7 +135,7 @@ def _with_inner(rows: Sequence[_Row], chain: Chain, project: str) -> tuple[Plann
     inner = InnerStages(project, planned)
     for row in rows:
         if not row.stored:
-            inner.ask(row.block, chain)
+            inner.ask(row.block, _empty(row.block, chain))
     for row in rows:
         stages = row.image.stages
         if not row.stored:
@@ -148,10 +148,14 @@ def _plan_block(
     image: DockerfileImage, block: BlockPlan, work: StageWork, chain: Chain, *, target: bool
 ) -> PlannedImage:
     own = _empty(block, chain)
+    if target:
+        own.platform = chain.platform
     own.unhashed = block.unhashed if chain.facts.heredocs_differ else ""
     depends = hashed("StageDependencies", block.digest_components)
     notes = work.notes if target else ()
     work = replace(work, block=block.block, refused=block.refused, notes=notes)
+    if target and image.platforms and block.platform != chain.platform:
+        work = replace(work, image_platform=chain.platform)
     own.add(STAGE, depends, work, git=False)
     if target and image.image_spec is not None:
         add_image_spec(own, image.image_spec, work.labels[labels.WERF])
@@ -159,10 +163,12 @@ def _plan_block(
 
 
 def _empty(block: BlockPlan, chain: Chain) -> Chain:
+    """Return the empty chain of a block; a digest names the platform of the block, but that of a target the image's."""
     return Chain(
         image=block.name,
         config_image=chain.config_image,
-        platform=chain.platform,
+        platform=block.platform,
+        runs_on=block.platform,
         base=block.base,
         facts=chain.facts,
         inquiry=chain.inquiry,

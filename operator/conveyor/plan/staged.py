@@ -17,7 +17,9 @@ from conveyor.config.dockerfile_model import INVALID, NOT_SUPPORTED
 from conveyor.config.model import DockerfileImage, WerfConfig
 from conveyor.plan.answers import BaseImage, StoredImage
 from conveyor.plan.chain import Chain
+from conveyor.plan.digest import sha256_args
 from conveyor.plan.dockerfile import block_steps, from_step
+from conveyor.plan.dockerfile_platforms import bound_to, platform_of, unhashed_platforms
 from conveyor.plan.dockerfile_source import Progress, Source, check_reference, read_source
 from conveyor.plan.dockerfile_steps import Scope, StepMaker
 from conveyor.plan.dockerfile_told import with_told
@@ -71,7 +73,7 @@ def plan_staged(
     if source is None:
         chain.inquiry.note(*progress.questions)
         raise Waiting
-    words = StagedWords(source.parsed, image.args, chain.platform)
+    words = StagedWords(source.parsed, image.args, chain.platform, source.build_platform)
     maker = StepMaker(source.parsed, source.args)
     return tuple(_Blocks(source, words, config.meta.project, chain, maker, progress).rows())
 
@@ -125,7 +127,8 @@ class _Blocks:
 
     def _references(self, block: Block) -> list[Block]:
         parsed = self.source.parsed
-        names = (name for one in block.instructions for name in sources_of(one))
+        executed = with_triggers(self.source, block, self.progress)
+        names = (name for one in executed.instructions for name in sources_of(one))
         others = [self._base_block(block), *(source_block(parsed, block, name) for name in names)]
         return [other for other in others if other is not None]
 
@@ -138,7 +141,11 @@ class _Blocks:
         )
 
     def _base_question(self, block: Block) -> BaseImageInfo:
-        return BaseImageInfo(reference=self.words.base(block), platform=self.around.platform)
+        platform = self._platform(block)
+        return BaseImageInfo(reference=self.words.base(block), platform=platform)
+
+    def _platform(self, block: Block) -> str:
+        return platform_of(self.source, block, self.progress)
 
     def _base(self, block: Block) -> Base:
         found = self._base_block(block)
@@ -155,9 +162,11 @@ class _Blocks:
         instructions, self.envs[block.index] = self.words.instructions(
             block, self._base_env(block, base)
         )
-        name = self.source.name(block)
-        own = replace(self.around, image=name, base=base, stages=[], carried={})
-        steps, refused = self._steps(block, base)
+        target = block is self.source.target
+        executed = with_triggers(self.source, block, self.progress)
+        others = self._references(block)
+        own = self._chain(executed, base)
+        steps, refused = self._steps(executed, base)
         BlockStages(
             source=self.source,
             steps=steps,
@@ -168,18 +177,44 @@ class _Blocks:
             base_reference=self.words.base(block),
             reference=self._reference,
             question=self.unknown.get(block.index),
+            bound=bound_to(self.source, executed, others, self.progress),
+            brought=sum(one.keyword != "ARG" for one in triggers_of(executed)),
             chain=own,
         ).walk(instructions)
-        target = block is self.source.target
         image = self.source.image
         return PlannedImage(
-            name=name,
+            name=own.image,
             stages=tuple(own.stages),
             final=image.final and target,
             block_of="" if target else image.name,
             platform=own.platform,
-            depends_on=tuple(dict.fromkeys(map(self.source.name, self._references(block)))),
+            depends_on=tuple(dict.fromkeys(map(self.source.name, others))),
         )
+
+    def _chain(self, block: Block, base: Base) -> Chain:
+        """Return the block's empty chain; digests name the platform of the block, but those of a target the image's."""
+        platform = self._platform(block)
+        return replace(
+            self.around,
+            image=self.source.name(block),
+            base=base,
+            platform=self.around.platform if block.index == self.source.target.index else platform,
+            runs_on=platform,
+            stages=[],
+            carried={},
+            unhashed=self._unhashed(block),
+        )
+
+    def _unhashed(self, block: Block) -> str:
+        """Return what stands for ONBUILD of the base and for a platform that no digest tells, "" for nothing.
+
+        What other blocks are made of is told by the references to their stages.
+        """
+        if not self.around.facts.heredocs_differ:
+            return ""
+        texts = [one.original for one in triggers_of(block)]
+        texts += unhashed_platforms(self.source, block, (), self.progress)
+        return sha256_args(*texts) if texts else ""
 
     def _steps(self, block: Block, base: Base) -> tuple[DockerfileBlock, str]:
         """What the block's stages execute, or why it cannot be built."""
@@ -205,16 +240,18 @@ class _Blocks:
             dockerignore=source.packed_ignore,
             commit=source.commit,
         )
-        return whole, refused or self._triggered(block)
+        return whole, refused or self._platform_refused(block)
 
-    def _triggered(self, block: Block) -> str:
-        """Why ONBUILD of the base keeps the block from being built: no digest of a stage knows of it."""
-        triggers = triggers_of(with_triggers(self.source, block, self.progress))
-        if not triggers:
+    def _platform_refused(self, block: Block) -> str:
+        """Why the target cannot be built: its last stage would have to say another platform than those before it."""
+        source, platform = self.source, self._platform(block)
+        target = block.index == source.target.index
+        if not (target and source.image.platforms) or platform == source.platform:
             return ""
-        what = f"FROM {self.source.base(block)} would run its ONBUILD {triggers[0].original!r}"
-        place = f"{self.source.parsed.file}:{block.line}"
-        return f"{place}: {what}, which a staged Dockerfile does not; write those instructions here"
+        return (
+            f"{source.parsed.file}:{block.line}: FROM --platform={platform} of the target of a staged Dockerfile is not "
+            f"supported for an image of {source.platform}; leave --platform out, or `staged`"
+        )
 
     def _base_env(self, block: Block, base: Base) -> dict[str, str]:
         found = self._base_block(block)
