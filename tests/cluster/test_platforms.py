@@ -67,8 +67,8 @@ COPY --from=site /site /site
 RUN cat /made /site > /all && echo "runs on $MARK" >> /all
 CMD ["cat", "/all"]
 """
-CROSS_WERF = "project: e2e\nconfigVersion: 1\nbuild: {platform: [linux/amd64, linux/arm64]}\n---\nimage: app\ndockerfile: Dockerfile\n"
 ONE = "project: e2e\nconfigVersion: 1\n---\nimage: app\ndockerfile: Dockerfile\n"
+CROSS_WERF = f"{ONE}platform: [linux/amd64, linux/arm64]\n"
 
 
 @pytest.fixture

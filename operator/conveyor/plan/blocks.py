@@ -57,7 +57,7 @@ def plan_blocks(
             platform=chain.platform,
         )
     except ArgumentUnknownError:
-        return (_unknown(image, values, config.meta.project, chain),)
+        return (unknown_image(image, values, config.meta.project, chain),)
     if isinstance(found, frozenset):
         chain.inquiry.note(*found)
         raise Waiting
@@ -69,7 +69,7 @@ def plan_blocks(
     return _with_inner(rows, chain, config.meta.project) if inner else _images(rows)
 
 
-def _unknown(
+def unknown_image(
     image: DockerfileImage, values: FoundValues, project: str, chain: Chain
 ) -> PlannedImage:
     """Plan the image while it is not even known what its blocks start from."""

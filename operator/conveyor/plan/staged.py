@@ -13,29 +13,37 @@ from conveyor.api.dockerfile_mode import DockerfileMode
 from conveyor.api.errors import UserError
 from conveyor.config.dockerfile import Block
 from conveyor.config.dockerfile_blocks import base_block, source_block, sources_of
-from conveyor.config.dockerfile_model import INVALID, NOT_SUPPORTED
+from conveyor.config.dockerfile_model import INVALID
 from conveyor.config.model import DockerfileImage, WerfConfig
+from conveyor.plan import labels
 from conveyor.plan.answers import BaseImage, StoredImage
+from conveyor.plan.blocks import unknown_image
 from conveyor.plan.chain import Chain
-from conveyor.plan.digest import sha256_args
-from conveyor.plan.dockerfile import block_steps, from_step
-from conveyor.plan.dockerfile_platforms import bound_to, platform_of, unhashed_platforms
-from conveyor.plan.dockerfile_source import Progress, Source, check_reference, read_source
-from conveyor.plan.dockerfile_steps import Scope, StepMaker
-from conveyor.plan.dockerfile_told import with_told
+from conveyor.plan.dependency_values import find_values
+from conveyor.plan.dockerfile_platforms import bound_to, platform_of
+from conveyor.plan.dockerfile_source import (
+    ArgumentUnknownError,
+    Progress,
+    Source,
+    check_reference,
+    read_source,
+)
+from conveyor.plan.dockerfile_steps import StepMaker
 from conveyor.plan.dockerfile_triggers import triggers_of, with_triggers
+from conveyor.plan.image_spec import add_image_spec
 from conveyor.plan.in_order import one_by_one
 from conveyor.plan.inquiry import Unknowable, Waiting
 from conveyor.plan.model import (
     Base,
-    BlockStep,
     DockerfileBlock,
     ExternalBase,
     ImageBase,
     PlannedImage,
     ScratchBase,
+    StageWork,
 )
 from conveyor.plan.questions import BaseImageInfo, ImageReference, Question
+from conveyor.plan.staged_block import staged_block, staged_notes, unhashed_base
 from conveyor.plan.staged_stages import VERSION_VARIABLE, BlockStages, ReferenceUnknownError
 from conveyor.plan.staged_words import StagedWords
 
@@ -56,33 +64,49 @@ def staged_version(environment: Mapping[str, str]) -> str:
 
 
 def plan_staged(
-    image: DockerfileImage, config: WerfConfig, chain: Chain
+    image: DockerfileImage,
+    config: WerfConfig,
+    chain: Chain,
+    images: Mapping[str, PlannedImage] | None = None,
 ) -> tuple[PlannedImage, ...]:
-    """Plan the image's target and every block that it needs; `chain` is an empty one for the image.
+    """Plan the image's target and every block that it needs, last what `imageSpec` makes of it.
+
+    Args:
+        image: The image.
+        config: The config it is from.
+        chain: An empty one for the image.
+        images: Images planned so far, among them all that `dependencies` name.
 
     Raises:
         Waiting: A question is open.
         UserError: InvalidDockerfile or NotSupported with file and line.
     """
-    if image.dependencies:
-        text = f"{image.at}: `dependencies` of a staged Dockerfile are not supported"
-        raise UserError(NOT_SUPPORTED, text)
+    values = find_values(image.dependencies, images or {}, chain.facts)
+    given = {**image.args, **values.by_target}
+    work = StageWork(
+        dependencies=values.dependencies,
+        labels={labels.WERF: config.meta.project, **values.labels},
+    )
     progress = Progress(chain.facts)
     where = f"{config.meta.project}: image {image.name!r}"
-    source = read_source(image, progress, where, config.project_dir, image.args, chain.platform)
+    try:
+        source = read_source(image, progress, where, config.project_dir, given, chain.platform)
+    except ArgumentUnknownError:
+        return (unknown_image(image, values, config.meta.project, chain),)
     if source is None:
         chain.inquiry.note(*progress.questions)
         raise Waiting
-    words = StagedWords(source.parsed, image.args, chain.platform, source.build_platform)
+    known = {name: value for name, value in given.items() if value is not None}
+    words = StagedWords(source.parsed, known, chain.platform, source.build_platform)
     maker = StepMaker(source.parsed, source.args)
-    return tuple(_Blocks(source, words, config.meta.project, chain, maker, progress).rows())
+    return tuple(_Blocks(source, words, work, chain, maker, progress).rows())
 
 
 @dataclass(slots=True)
 class _Blocks:
     source: Source
     words: StagedWords
-    project: str
+    work: StageWork
     around: Chain
     maker: StepMaker
     progress: Progress
@@ -171,7 +195,7 @@ class _Blocks:
             source=self.source,
             steps=steps,
             refused=refused,
-            project=self.project,
+            work=replace(self.work, notes=staged_notes(self.source, executed, self.progress)),
             block=block,
             base=self._base_block(block),
             base_reference=self.words.base(block),
@@ -182,13 +206,15 @@ class _Blocks:
             chain=own,
         ).walk(instructions)
         image = self.source.image
+        if target and image.image_spec is not None:
+            add_image_spec(own, image.image_spec, self.work.labels[labels.WERF])
         return PlannedImage(
             name=own.image,
             stages=tuple(own.stages),
             final=image.final and target,
             block_of="" if target else image.name,
             platform=own.platform,
-            depends_on=tuple(dict.fromkeys(map(self.source.name, others))),
+            depends_on=(*dict.fromkeys(map(self.source.name, others)), *self.around.depends_on),
         )
 
     def _chain(self, block: Block, base: Base) -> Chain:
@@ -202,56 +228,18 @@ class _Blocks:
             runs_on=platform,
             stages=[],
             carried={},
-            unhashed=self._unhashed(block),
+            unhashed=unhashed_base(self.source, block, self.progress),
         )
-
-    def _unhashed(self, block: Block) -> str:
-        """Return what stands for ONBUILD of the base and for a platform that no digest tells, "" for nothing.
-
-        What other blocks are made of is told by the references to their stages.
-        """
-        if not self.around.facts.heredocs_differ:
-            return ""
-        texts = [one.original for one in triggers_of(block)]
-        texts += unhashed_platforms(self.source, block, (), self.progress)
-        return sha256_args(*texts) if texts else ""
 
     def _steps(self, block: Block, base: Base) -> tuple[DockerfileBlock, str]:
         """What the block's stages execute, or why it cannot be built."""
-        made: tuple[BlockStep, ...] | None = ()
-        refused = ""
-        try:
-            made = block_steps(self.source, block, base, self.maker, self.progress)
-        except UserError as error:  # it can be planned nevertheless
-            refused = error.message
-            self.progress.scopes[block.index] = Scope.of_image(())
-        if made is None:
+        found = staged_block(
+            self.source, block, base, self.maker, self.progress, in_order=self.in_order
+        )
+        if found is None:
             self.around.inquiry.note(*self.progress.questions)
             raise Waiting
-        source = self.source
-        steps = (from_step(source, block), *made)
-        if self.in_order and not refused:
-            steps = with_told(source, block, steps)
-        steps = tuple(one for one in steps if one.instruction.keyword != "ARG")
-        whole = DockerfileBlock(
-            steps=steps,
-            context=source.context,
-            dockerfile=source.image.dockerfile,
-            dockerignore=source.packed_ignore,
-            commit=source.commit,
-        )
-        return whole, refused or self._platform_refused(block)
-
-    def _platform_refused(self, block: Block) -> str:
-        """Why the target cannot be built: its last stage would have to say another platform than those before it."""
-        source, platform = self.source, self._platform(block)
-        target = block.index == source.target.index
-        if not (target and source.image.platforms) or platform == source.platform:
-            return ""
-        return (
-            f"{source.parsed.file}:{block.line}: FROM --platform={platform} of the target of a staged Dockerfile is not "
-            f"supported for an image of {source.platform}; leave --platform out, or `staged`"
-        )
+        return found
 
     def _base_env(self, block: Block, base: Base) -> dict[str, str]:
         found = self._base_block(block)

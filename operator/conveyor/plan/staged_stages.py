@@ -15,7 +15,6 @@ from conveyor.config.dockerfile_mounts import RunMount, mount_flags, parse_mount
 from conveyor.config.dockerfile_selection import hashed_source
 from conveyor.config.dockerignore import context_source
 from conveyor.config.remote_source import is_remote
-from conveyor.plan import labels
 from conveyor.plan.chain import Chain
 from conveyor.plan.digest import hashed, sha256_args
 from conveyor.plan.dockerfile_digest import (
@@ -53,6 +52,7 @@ class BlockStages:
     Attributes:
         steps: What the block executes: FROM, then every instruction but ARG; FROM alone when it cannot be built.
         refused: Why it cannot.
+        work: What all stages have.
         base: The block it starts from, None for an image from outside or scratch.
         base_reference: What FROM says, variables replaced.
         reference: Returns `repo:tag` of another block's last stage, or raises ReferenceUnknownError.
@@ -65,7 +65,7 @@ class BlockStages:
     source: Source
     steps: DockerfileBlock
     refused: str
-    project: str
+    work: StageWork
     block: Block
     base: Block | None
     base_reference: str
@@ -87,7 +87,7 @@ class BlockStages:
             version = self.source.image.cache_version
             outside = "" if self.base else self.base_reference
             part = self._part(slice(1 + self.brought))
-            start = StageWork(block=part, refused=self.refused or self._problem(part))
+            start = replace(self.work, block=part, refused=self.refused or self._problem(part))
             self._add("FROM1", start, lambda: from_components(outside, version))
             first = 2
         self.chain.question = self.chain.question or self.question
@@ -112,7 +112,7 @@ class BlockStages:
         # The steps of FROM go along with the first stage.
         place = index + self.brought + 1
         part = self._part(slice(place if self.chain.stages else 0, place + 1))
-        work = StageWork(block=part, refused=self.refused or self._problem(part))
+        work = replace(self.work, block=part, refused=self.refused or self._problem(part))
         bodies = unhashed_bodies(one) if self.chain.facts.heredocs_differ else ()
         if bodies:
             self.chain.unhashed = sha256_args(self.chain.unhashed, *bodies)
@@ -134,7 +134,6 @@ class BlockStages:
         return _clash(part, self.source.parsed.file)
 
     def _add(self, shown: str, work: StageWork, components: Callable[[], list[Component]]) -> None:
-        work = replace(work, labels={labels.WERF: self.project})
         if self.chain.question is not None:
             self.chain.add_unknown(shown, work, self.chain.question, git=False)
             return

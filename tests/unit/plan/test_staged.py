@@ -6,7 +6,8 @@ import pytest
 
 from conveyor.api.dockerfile_mode import DockerfileMode
 from conveyor.api.errors import UserError
-from conveyor.config.model import Dependency, DockerfileImage, Meta, WerfConfig
+from conveyor.config.model import DockerfileImage, Meta, WerfConfig
+from conveyor.config.model_image_config import ImageSpec
 from conveyor.plan.answers import BaseImage
 from conveyor.plan.assume import answers_for, assume_built
 from conveyor.plan.buildable import check_buildable
@@ -22,7 +23,7 @@ from conveyor.plan.questions import (
     FileText,
     ImageReference,
 )
-from conveyor.plan.staged import plan_staged, staged_version
+from conveyor.plan.staged import staged_version
 from conveyor.plan.staged_digest import go_duration
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -232,12 +233,20 @@ def test_sources_that_are_not_there():
         stages("FROM a\nCOPY absent /\n", files=False)
 
 
-def test_dependencies_are_not_planned():
-    image = DockerfileImage(
-        name="app", dockerfile="Dockerfile", staged=True, dependencies=(Dependency(image="other"),)
-    )
-    with pytest.raises(UserError, match="`dependencies` of a staged Dockerfile"):
-        plan_staged(image, WerfConfig(meta=Meta(project="p"), images=(image,)), empty_chain("app"))
+def test_image_spec_is_a_stage_behind_all_others_of_the_target():
+    text = "FROM a AS x\nRUN b\nFROM c\nCOPY --from=x /d /d\nUSER 1\n"
+    project = Project(text, image_spec=ImageSpec(author="me"))
+    found = project.plan()
+    assert [stage.name for stage in found.image("app/stage/x").stages] == ["RUN1"]
+    waiting = [(stage.name, stage.state) for stage in found.image("app").stages]
+    assert waiting == [(it, StageState.UNKNOWN) for it in ("COPY1", "USER2", "imageSpec")]
+    for moment in (1000, 2000):
+        project.build(moment)
+    assert project.plan().image("app").ready
+    spec = project.plan().image("app").stages[-1]
+    before = project.plan().image("app").stages[-2]
+    assert [part.value for part in spec.components[-2:]] == [before.digest, ""]
+    check_buildable(project.plan())
 
 
 def test_what_cannot_be_built_is_refused_but_what_is_stored_serves():
