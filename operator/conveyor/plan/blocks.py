@@ -113,6 +113,7 @@ def _needed(
         # An imageSpec on top needs no other blocks.
         if not rows[-1].stored:
             needed.update([one.name for one in blocks] if in_order else block.depends_on)
+        if not rows[-1].stored or planned.platform != chain.platform:
             waiting |= not all(map(chain.inquiry.has, block.asks))
             chain.inquiry.note(*block.asks)
     if waiting:

@@ -18,7 +18,7 @@ from conveyor.config.dockerfile_model import NOT_SUPPORTED
 from conveyor.config.dockerfile_patterns import has_wildcard
 from conveyor.config.model import DockerfileImage
 from conveyor.plan.answers import Answer
-from conveyor.plan.dockerfile_base import base_of, base_question, base_scope
+from conveyor.plan.dockerfile_base import base_of, base_scope, bases_asked
 from conveyor.plan.dockerfile_digest import BlockDigests, ContextFiles, missing_sources
 from conveyor.plan.dockerfile_notes import block_notes
 from conveyor.plan.dockerfile_platforms import (
@@ -67,7 +67,8 @@ class BlockPlan:
             stageDependencies.
         depends_on: Names of the blocks it starts from or copies from.
         refused: Why this version cannot build it, with file and line, "" when it can.
-        asks: What has to be known before it can be built, but not for its digest: its outside base, for ONBUILD.
+        asks: What has to be known before it can be built: its outside base, for ONBUILD. The digest needs it only of a block that
+            runs on another platform than the image is for, and is not the target.
         notes: What is written in vain or surprises, with file and line.
         unhashed: Stands for what its digest does not tell, "" for nothing: here-documents and platforms of it and of what it is
             built from.
@@ -154,9 +155,6 @@ def _plan_block(
     base = base_of(source, block, progress)
     components = _components(source, block, digests, progress)
     bound = bound_to(source, block, others, progress)
-    question = base_question(source, block, progress)
-    if question is not None and is_foreign(source, block, progress):
-        progress.answer(question)  # its ONBUILD may ask for the image's platform
     steps = block_steps(source, block, base, maker, progress)
     if components is None or steps is None:
         return None
@@ -175,7 +173,7 @@ def _plan_block(
         base=base,
         depends_on=tuple(dict.fromkeys(names)),
         refused=_refused(source, steps),
-        asks=() if question is None or question in progress.facts.answers else (question,),
+        asks=bases_asked(source, block, others, progress),
         notes=(*block_notes(source, block), *platform_notes(source, block, progress)),
         unhashed=progress.unhashed[block.index],
         platform=platform_of(source, block, progress),

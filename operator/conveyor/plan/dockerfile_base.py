@@ -4,10 +4,12 @@ In: a Dockerfile's `Source` and what is known of outside images. Out: the base a
 outside one, and the variables that it hands over.
 """
 
+from collections.abc import Iterable
+
 from conveyor.config.dockerfile import Block
 from conveyor.config.dockerfile_blocks import base_block
 from conveyor.plan.answers import BaseImage
-from conveyor.plan.dockerfile_platforms import platform_of
+from conveyor.plan.dockerfile_platforms import is_foreign, platform_of
 from conveyor.plan.dockerfile_source import Progress, Source, check_reference
 from conveyor.plan.dockerfile_steps import SCRATCH, Scope
 from conveyor.plan.model import Base, ExternalBase, ImageBase, ScratchBase
@@ -36,6 +38,25 @@ def base_question(source: Source, block: Block, progress: Progress) -> BaseImage
     if reference == SCRATCH or base_block(source.parsed, block, reference) is not None:
         return None
     return _outside(source, block, progress)
+
+
+def bases_asked(
+    source: Source, block: Block, others: Iterable[Block], progress: Progress
+) -> tuple[BaseImageInfo, ...]:
+    """Return the outside bases that are to be looked up.
+
+    Its own; and of a block that runs on another platform than the image is for also those of others like it that it is
+    built from: its digest is bound to the image's platform if their ONBUILD asks for that.
+    """
+    question = base_question(source, block, progress)
+    found = {} if question is None or question in progress.facts.answers else {question: None}
+    if not is_foreign(source, block, progress):
+        progress.asks[block.index] = ()
+        return tuple(found)
+    for other in others:
+        found |= dict.fromkeys(progress.asks[other.index])
+    progress.asks[block.index] = tuple(found)
+    return tuple(found)
 
 
 def base_scope(source: Source, block: Block, base: Base, progress: Progress) -> Scope:

@@ -28,7 +28,7 @@ from conveyor.plan.digest import sha256_args
 from conveyor.plan.dockerfile_args import Arguments, arguments, expanded, uses_arguments
 from conveyor.plan.dockerfile_steps import Scope
 from conveyor.plan.facts import Facts
-from conveyor.plan.questions import FileText, PathKind, Question
+from conveyor.plan.questions import BaseImageInfo, FileText, PathKind, Question
 
 OWN = "own"
 _REFERENCE = re.compile(
@@ -88,6 +88,7 @@ class Progress:
     Attributes:
         scopes: Variables after each block that was looked at, by index.
         platforms: What each block that was looked at runs on, by index.
+        asks: Outside bases to be looked up for the digest of each block that runs on another platform, by index.
         bound: Whether what a block holds may differ with the image's platform, by index.
         roots: The outside image at the bottom of each block's chain of FROMs, by index.
         unhashed: What stands for text that no digest has, of each block with all it is built from, by index.
@@ -99,6 +100,7 @@ class Progress:
     roots: dict[int, str] = field(default_factory=dict)
     unhashed: dict[int, str] = field(default_factory=dict)
     platforms: dict[int, str] = field(default_factory=dict)
+    asks: dict[int, tuple[BaseImageInfo, ...]] = field(default_factory=dict)
     bound: dict[int, bool] = field(default_factory=dict)
 
     def answer(self, question: Question) -> Answer:

@@ -161,6 +161,28 @@ def test_triggers_of_a_foreign_base_may_ask_for_the_target():
     assert digest(found, f"app [{AMD}]/stage/site") != digest(found, f"app [{ARM}]/stage/site")
 
 
+def test_triggers_below_a_foreign_block_count_even_where_that_is_stored():
+    text = SHARED.replace("FROM debian", "FROM site AS last\nRUN more\nFROM debian")
+    project = Project(text.replace("--from=site", "--from=last"), AMD)
+    project.triggers = {"node": ["ARG TARGETARCH"]}
+    project.build()
+    project.platforms = (ARM,)
+    found = project.plan()
+    states = {image.name: image.stages[-1].state for image in found.images}
+    assert states == dict.fromkeys(("app/stage/site", "app/stage/last", "app"), StageState.TO_BUILD)
+
+
+def test_bases_are_looked_up_only_as_far_as_something_is_built():
+    project = Project(CROSS, ARM)
+    project.build()
+    assert project.plan().image("app").ready
+    assert project.bases() == set()
+    project.text = CROSS.replace("COPY", "RUN new\nCOPY")
+    found = project.plan()
+    assert found.image("app/stage/build").ready
+    assert project.bases() == {("golang", AMD), ("debian", ARM)}
+
+
 def test_inner_stages_are_those_of_the_blocks_platform():
     text = "FROM --platform=linux/arm64 a\nRUN b\nCMD c\n"
     inner, last = Project(text, AMD).plan(inner=True).image("app").stages
