@@ -42,6 +42,7 @@ EVERYTHING = {
         "privateHosts": ["git.corp", "10.0.0.1:8080", "[fd00::1]:8080"],
         "blockedNetworks": ["34.118.224.0/20", "2001:db8::/32"],
     },
+    "buildPlatform": "linux/arm64",
     "tools": {
         "platforms": {
             "linux/arm64": {
@@ -84,6 +85,7 @@ WRONG = {
     "tools without a folder": {"tools": {"platforms": {"linux/arm64": {}}}},
     "relative hostPath": {"mounts": {"fromPaths": {"/srv": {"hostPath": {"path": "srv"}}}}},
     "host with a scheme": {"addRemote": {"allowedHosts": ["https://example.org"]}},
+    "build platform without architecture": {"buildPlatform": "linux"},
     "host with a path": {"addRemote": {"privateHosts": ["git.corp/team"]}},
     "pattern in the middle": {"addRemote": {"allowedHosts": ["git.*.corp"]}},
     "address for a network": {"addRemote": {"blockedNetworks": ["10.0.0.1"]}},
@@ -299,6 +301,8 @@ def test_operator_reads_what_the_chart_sets(helm: str) -> None:
         "linux/arm64": "/var/lib/conveyor/tools/linux-arm64/usr/share/conveyor/tools",
         "linux/s390x": "/opt/tools",
     }
+    assert settings.build_platform == "linux/arm64"
+    assert Settings.from_env(environment(helm, {})).build_platform == Settings().build_platform
     assert settings.callback_url == "http://conveyor.conveyor-system.svc:8443"
     assert settings.ca_file == "/etc/conveyor/ca/ca.crt"
     assert (settings.http_port, settings.max_jobs, settings.log_level) == (8443, 7, "DEBUG")

@@ -226,3 +226,53 @@ def test_staged(lab: Harness, execution: str) -> None:
     again = lab.build(project, repo=repo, execution=execution)
     assert lab.pods.run(refs(again.wait_ready())["app"]) == STAGED_SAID
     assert again.jobs() == []
+
+
+GIVEN_WERF = """\
+project: e2e
+configVersion: 1
+---
+image: base
+dockerfile: Dockerfile.base
+final: false
+---
+image: app
+dockerfile: Dockerfile
+staged: true
+dependencies:
+- image: base
+  imports: [{type: ImageName, targetBuildArg: BASE}, {type: ImageRepo, targetBuildArg: REPO}]
+imageSpec: {config: {labels: {name: "%image%"}, cmd: [cat, /seen]}}
+"""
+GIVEN_BASE = """\
+FROM debian:bookworm
+ONBUILD ARG WHO=nobody
+ONBUILD ENV WORD=$WHO
+ONBUILD COPY word /word
+ONBUILD RUN echo "trigger $WORD $(cat /word)" > /seen
+"""
+GIVEN = """\
+ARG BASE
+FROM $BASE
+ARG REPO
+RUN echo "own $WORD $REPO" >> /seen
+USER games
+"""
+
+
+def test_staged_on_a_base_with_triggers_that_another_image_is(lab: Harness) -> None:
+    """ONBUILD of an outside base runs in the first stage, values of `dependencies` are build args, imageSpec comes last."""
+    files = {"werf.yaml": GIVEN_WERF, "Dockerfile.base": GIVEN_BASE, "Dockerfile": GIVEN}
+    project = lab.git_project({**files, "word": "w1\n"})
+    build = lab.build(project)
+    status = build.wait_ready()
+    row = image(status, "app")
+    assert [stage["name"] for stage in row["stages"]] == ["RUN1", "USER2", "imageSpec"]
+    assert lab.pods.run(row["ref"]) == f"trigger nobody w1\nown nobody {build.repo}\n"
+    config = lab.registry.config(row["ref"])["config"]
+    assert (config["User"], config["Labels"]["name"]) == ("games", "app")
+    assert "OnBuild" not in config
+    assert _jobs(build) == [["RUN1"]]
+    again = lab.build(project, repo=build.repo)
+    assert image(again.wait_ready(), "app")["ref"] == row["ref"]
+    assert again.jobs() == []

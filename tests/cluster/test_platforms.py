@@ -54,6 +54,21 @@ FROM {base}
 COPY --from=build /made /made
 CMD ["cat", "/made"]
 """
+CROSS = """\
+FROM --platform=$BUILDPLATFORM {base} AS build
+ARG TARGETARCH
+ARG BUILDARCH
+RUN echo "made on $MARK, $BUILDARCH, for $TARGETARCH" > /made
+FROM --platform=$BUILDPLATFORM {base} AS site
+RUN echo "made once on $MARK" > /site
+FROM {base}
+COPY --from=build /made /made
+COPY --from=site /site /site
+RUN cat /made /site > /all && echo "runs on $MARK" >> /all
+CMD ["cat", "/all"]
+"""
+ONE = "project: e2e\nconfigVersion: 1\n---\nimage: app\ndockerfile: Dockerfile\n"
+CROSS_WERF = f"{ONE}platform: [linux/amd64, linux/arm64]\n"
 
 
 @pytest.fixture
@@ -119,6 +134,54 @@ def test_platforms_are_built_on_their_nodes_and_joined(lab: Harness, arm_node: A
     _nothing_is_built_again(lab, build, status)
 
 
+def test_blocks_run_on_the_build_platform_for_every_target(lab: Harness, arm_node: ArmNode) -> None:
+    """Cross compilation: blocks of $BUILDPLATFORM run on its nodes, and once where they do not ask for the target."""
+    arm_node.start()
+    base = _base(lab, AMD, ARM)
+    files = {"werf.yaml": CROSS_WERF, "Dockerfile": CROSS.format(base=base)}
+    build = lab.build(lab.git_project(files), podTemplate=POD)
+    status = build.wait_ready()
+
+    _ran_on_their_nodes(build, arm_node.name)
+    jobs = [job["metadata"]["annotations"] for job in build.jobs()]
+    digests = _block_digests(image(status, "app"))
+    where = [
+        (
+            digests.get(one["conveyor.dev/digests"].rpartition(",")[2][:16]),
+            one["conveyor.dev/platform"],
+        )
+        for one in jobs
+    ]
+    assert sorted(it for it in where if it[0]) == [
+        *[("build", "linux/amd64")] * 2,
+        ("site", "linux/amd64"),
+        ("target", "linux/amd64"),
+        ("target", "linux/arm64"),
+    ]
+    said = {
+        it["platform"]: lab.pods.shell(it["ref"], "cat /all")
+        for it in image(status, "app")["platforms"]
+    }
+    assert said == {
+        f"linux/{arch}": f"made on amd64, amd64, for {arch}\nmade once on amd64\nruns on {arch}\n"
+        for arch in ("amd64", "arm64")
+    }
+
+
+def test_an_image_may_be_of_the_platform_that_its_from_says(
+    lab: Harness, arm_node: ArmNode
+) -> None:
+    """Without `platform` in werf.yaml the image is what its base is."""
+    arm_node.start()
+    text = f'FROM --platform=linux/arm64 {_base(lab, AMD, ARM)}\nRUN echo "on $MARK" > /made\n'
+    build = lab.build(lab.git_project({"werf.yaml": ONE, "Dockerfile": text}), podTemplate=POD)
+    status = build.wait_ready()
+    assert {pod["spec"]["nodeName"] for pod in build.pods()} == {arm_node.name}
+    ref = image(status, "app")["ref"]
+    assert lab.registry.config(ref)["architecture"] == "arm64"
+    assert lab.pods.shell(ref, "cat /made") == "on arm64\n"
+
+
 def test_a_platform_without_tools_is_refused_before_any_job(lab: Harness) -> None:
     """The line of werf.yaml is named."""
     config = "project: e2e\nconfigVersion: 1\n---\nimage: app\nfrom: scratch\nplatform: [linux/riscv64]\n"
@@ -152,6 +215,13 @@ def _start(lab: Harness) -> Build:
     base = _base(lab, AMD, ARM)
     files = {"werf.yaml": WERF.format(base=base), "Dockerfile": DOCKERFILE.format(base=base)}
     return lab.build(lab.git_project(files), podTemplate=POD)
+
+
+def _block_digests(row: Json) -> dict[str, str]:
+    """Names of the stages' blocks by digest as far as status shows it."""
+    return {
+        it["digest"]: it["name"].partition("(")[2].rstrip(")") or "target" for it in row["stages"]
+    }
 
 
 def _says(reason: str):  # type: ignore[no-untyped-def]

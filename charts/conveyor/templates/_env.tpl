@@ -20,6 +20,8 @@
   value: {{ toJson .Values.addRemote | quote }}
 - name: CONVEYOR_TOOLS_PLATFORMS
   value: {{ include "conveyor.toolsPlatforms" . | quote }}
+- name: CONVEYOR_BUILD_PLATFORM
+  value: {{ .Values.buildPlatform | quote }}
 - name: CONVEYOR_CA_FILE
   value: {{ ternary "/etc/conveyor/ca/ca.crt" "" (ne (include "conveyor.caConfigMap" .) "") | quote }}
 - name: CONVEYOR_CALLBACK_URL

@@ -166,7 +166,7 @@ class Reason(StrEnum):
     STAGE_UNSCHEDULABLE = "StageUnschedulable", "No node takes the stage's pod; see the message."
     PLATFORM_NOT_AVAILABLE = (
         "PlatformNotAvailable",
-        "No node of the image's platform takes pods, or this operator has no tools for it; see the message.",
+        "No node of the image's or the FROM block's platform takes pods, or this operator has no tools for it; see the message.",
     )
     POD_REJECTED = (
         "PodRejected",

@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from conveyor.adapters.machine import own_platform
 from conveyor.api.dockerfile_mode import DockerfileMode
 from conveyor.api.errors import UserError
 from conveyor.cli.options import (
@@ -108,6 +109,13 @@ class _Asked:
 )
 @dockerfile_mode_option
 @click.option(
+    "--build-platform",
+    default=own_platform(),
+    show_default="that of this machine",
+    metavar="OS/ARCH",
+    help="BUILDPLATFORM of Dockerfiles: what the operator has as buildPlatform, by default the platform of its own machine.",
+)
+@click.option(
     "--stages",
     type=_FILE,
     help="Storage file: the stages that count as stored, and answers to open questions. "
@@ -153,6 +161,7 @@ def plan_command(**given: Any) -> None:
             repo=given["repo"],
             virtual_merge=given["virtual_merge"],
             dockerfile_mode=DockerfileMode(given["dockerfile_mode"]),
+            build_platform=_platform(given["build_platform"], "--build-platform"),
         ),
         images=tuple("" if name == "~" else name for name in given["images"]),
         stages=given["stages"],
@@ -175,12 +184,13 @@ def plan_command(**given: Any) -> None:
 
 def _platforms(given: Sequence[str]) -> tuple[str, ...]:
     names = tuple(name for text in given for name in text.split(","))
-    for name in names:
-        if not is_platform(name):
-            raise click.BadParameter(
-                f"{name!r} is not OS/ARCH such as linux/arm64", param_hint="--platform"
-            )
-    return tuple(dict.fromkeys(map(normal_platform, names)))
+    return tuple(dict.fromkeys(_platform(name, "--platform") for name in names))
+
+
+def _platform(name: str, option: str) -> str:
+    if not is_platform(name):
+        raise click.BadParameter(f"{name!r} is not OS/ARCH such as linux/arm64", param_hint=option)
+    return normal_platform(name)
 
 
 async def _plan(asked: _Asked, storage: Storage) -> tuple[Planned, tuple[StageChange, ...]]:

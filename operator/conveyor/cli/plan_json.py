@@ -45,7 +45,11 @@ def explanation_json(old_commit: str, changes: Sequence[StageChange]) -> dict[st
 
 def _image(image: PlannedImage, plan: BuildPlan) -> dict[str, object]:
     blocks = [
-        {"name": block.image, "stages": [_stage(stage) for stage in block.stages]}
+        {
+            "name": block.image,
+            **({"platform": block.platform} if block.platform != image.platform else {}),
+            "stages": [_stage(stage) for stage in block.stages],
+        }
         for block in blocks_of(image, plan)
     ]
     return {

@@ -65,6 +65,7 @@ async def plan_project(project: Project, storage: Storage, images: tuple[str, ..
                 repo=project.options.repo,
                 staged_version=staged_version(project.options.env),
                 dockerfile_mode=project.options.dockerfile_mode,
+                build_platform=project.options.build_platform,
                 virtual_merge=project.options.virtual_merge,
                 stages=storage.by_digest(),
                 # What is known already need not be asked for, and may be about something not stored yet.

@@ -15,6 +15,7 @@ from conveyor.adapters.configs import NAMES, ConfigSource, config_name
 from conveyor.adapters.git_clones import GitClones, open_local
 from conveyor.adapters.git_files import GitFiles
 from conveyor.adapters.git_repo import GitRepo
+from conveyor.adapters.machine import own_platform
 from conveyor.adapters.renderer import Renderer
 from conveyor.api.dockerfile_mode import DockerfileMode
 from conveyor.api.errors import UserError
@@ -38,6 +39,7 @@ class ProjectOptions:
         remotes: Local clone by URL of a remote repository.
         virtual_merge: The commit stands for a merge that is only proposed.
         dockerfile_mode: Which FROM blocks of a Dockerfile are planned.
+        build_platform: BUILDPLATFORM of Dockerfiles.
         repo: Name of the stages repository, part of the references that `dependencies` hand over; "" for none.
     """
 
@@ -52,6 +54,7 @@ class ProjectOptions:
     repo: str = ""
     virtual_merge: bool = False
     dockerfile_mode: DockerfileMode = DockerfileMode.BUILDKIT
+    build_platform: str = field(default_factory=own_platform)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,8 +47,6 @@ def _mount_problems(image: StapelImage) -> Iterator[str]:
 
 
 def _dockerfile_problems(image: DockerfileImage) -> Iterator[str]:
-    if image.staged and image.image_spec is not None:
-        yield "`imageSpec` of an image with `staged: true` is not supported"
     if image.network:
         yield "`network` is not supported; commands use the network of their pod"
     if image.add_host:

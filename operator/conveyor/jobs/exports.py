@@ -80,9 +80,9 @@ def _files_export(
     flags: Sequence[str] = (),
 ) -> Export:
     """Return the export of files for a stage; an external image is taken for its platform."""
-    origin, platform = source.image, stage.platform
+    origin, platform = source.image, source.platform or stage.platform
     if not source.external:
-        platform = plan.image(origin).platform
+        platform = plan.image(origin).stages[-1].platform
         origin = plan.image(origin).stages[-1].digest or origin
     elif platform != DEFAULT_PLATFORM:
         origin = f"{origin} [{platform}]"

@@ -17,6 +17,7 @@ from conveyor.plan.image_config import (
     apply_image_spec,
     apply_instruction,
     child_config,
+    for_platform,
     image_labels,
 )
 from conveyor.plan.model import BlockStep, DockerfileBlock, PlannedStage
@@ -49,7 +50,8 @@ def stage_config(
         added[labels.PARENT_STAGE_ID] = parent.stage_id
     layers = result.layers if result else ()
     if stage.work.block is not None:
-        return _block_config(stage.work.block, parent, layers, added, created)
+        config = _block_config(stage.work.block, parent, layers, added, created)
+        return for_platform(config, stage.work.image_platform)
     made = [Layer(diff_id=x.diff_id, created_by=f"conveyor {stage.name}") for x in layers if x]
     config = child_config(
         parent.config,

@@ -47,7 +47,7 @@ def _problems(
     image: PlannedImage, tools: Collection[str], ansible: Collection[str]
 ) -> Iterator[str]:
     stages = [stage for stage in image.stages if _runs(stage)]
-    machine = machine_of(image.platform)
+    machine = machine_of(stages[0].platform) if stages else ""
     if stages and machine not in tools:
         yield f"this operator has no tools for {_only(machine, tools)}"
     elif machine not in ansible and any(stage.work.tasks for stage in stages):

@@ -57,7 +57,7 @@ def plan_blocks(
             platform=chain.platform,
         )
     except ArgumentUnknownError:
-        return (_unknown(image, values, config.meta.project, chain),)
+        return (unknown_image(image, values, config.meta.project, chain),)
     if isinstance(found, frozenset):
         chain.inquiry.note(*found)
         raise Waiting
@@ -69,7 +69,7 @@ def plan_blocks(
     return _with_inner(rows, chain, config.meta.project) if inner else _images(rows)
 
 
-def _unknown(
+def unknown_image(
     image: DockerfileImage, values: FoundValues, project: str, chain: Chain
 ) -> PlannedImage:
     """Plan the image while it is not even known what its blocks start from."""
@@ -113,6 +113,7 @@ def _needed(
         # An imageSpec on top needs no other blocks.
         if not rows[-1].stored:
             needed.update([one.name for one in blocks] if in_order else block.depends_on)
+        if not rows[-1].stored or planned.platform != chain.platform:
             waiting |= not all(map(chain.inquiry.has, block.asks))
             chain.inquiry.note(*block.asks)
     if waiting:
@@ -135,7 +136,7 @@ def _with_inner(rows: Sequence[_Row], chain: Chain, project: str) -> tuple[Plann
     inner = InnerStages(project, planned)
     for row in rows:
         if not row.stored:
-            inner.ask(row.block, chain)
+            inner.ask(row.block, _empty(row.block, chain))
     for row in rows:
         stages = row.image.stages
         if not row.stored:
@@ -148,10 +149,14 @@ def _plan_block(
     image: DockerfileImage, block: BlockPlan, work: StageWork, chain: Chain, *, target: bool
 ) -> PlannedImage:
     own = _empty(block, chain)
+    if target:
+        own.platform = chain.platform
     own.unhashed = block.unhashed if chain.facts.heredocs_differ else ""
     depends = hashed("StageDependencies", block.digest_components)
     notes = work.notes if target else ()
     work = replace(work, block=block.block, refused=block.refused, notes=notes)
+    if target and image.platforms and block.platform != chain.platform:
+        work = replace(work, image_platform=chain.platform)
     own.add(STAGE, depends, work, git=False)
     if target and image.image_spec is not None:
         add_image_spec(own, image.image_spec, work.labels[labels.WERF])
@@ -159,10 +164,12 @@ def _plan_block(
 
 
 def _empty(block: BlockPlan, chain: Chain) -> Chain:
+    """Return the empty chain of a block; a digest names the platform of the block, but that of a target the image's."""
     return Chain(
         image=block.name,
         config_image=chain.config_image,
-        platform=chain.platform,
+        platform=block.platform,
+        runs_on=block.platform,
         base=block.base,
         facts=chain.facts,
         inquiry=chain.inquiry,

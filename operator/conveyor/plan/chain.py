@@ -52,6 +52,8 @@ class Chain:
 
     Attributes:
         config_image: Name in werf.yaml where `image` has the platform in it.
+        platform: What digests name.
+        runs_on: Platform that the stages run on, "" for the same.
         depends_on: Planned images that the image needs.
         base: What the first stage starts from.
         mappings: The image's git mappings; () for a Dockerfile block.
@@ -76,6 +78,7 @@ class Chain:
     unhashed: str = ""
     config_image: str | None = None
     depends_on: tuple[str, ...] = ()
+    runs_on: str = ""
 
     def add(
         self,
@@ -111,7 +114,7 @@ class Chain:
                 content_digest=_labelled(stored) if stored else built,
                 stored=stored,
                 components=components,
-                platform=self.platform,
+                platform=self.runs_on or self.platform,
             )
         )
 
@@ -146,7 +149,7 @@ class Chain:
                 work=work,
                 question=question,
                 components=(known,) if known else (),
-                platform=self.platform,
+                platform=self.runs_on or self.platform,
             )
         )
 

@@ -17,12 +17,17 @@ from conveyor.config.dockerfile_check import unbuildable_flag
 from conveyor.config.dockerfile_model import NOT_SUPPORTED
 from conveyor.config.dockerfile_patterns import has_wildcard
 from conveyor.config.model import DockerfileImage
-from conveyor.config.platforms import normal_platform
 from conveyor.plan.answers import Answer
-from conveyor.plan.dockerfile_args import expanded
-from conveyor.plan.dockerfile_base import base_of, base_question, base_scope
+from conveyor.plan.dockerfile_base import base_of, base_scope, bases_asked
 from conveyor.plan.dockerfile_digest import BlockDigests, ContextFiles, missing_sources
 from conveyor.plan.dockerfile_notes import block_notes
+from conveyor.plan.dockerfile_platforms import (
+    bound_to,
+    is_foreign,
+    platform_notes,
+    platform_of,
+    unhashed_platforms,
+)
 from conveyor.plan.dockerfile_source import (
     OWN,
     Progress,
@@ -62,9 +67,12 @@ class BlockPlan:
             stageDependencies.
         depends_on: Names of the blocks it starts from or copies from.
         refused: Why this version cannot build it, with file and line, "" when it can.
-        asks: What has to be known before it can be built, but not for its digest: its outside base, for ONBUILD.
+        asks: What has to be known before it can be built: its outside base, for ONBUILD. The digest needs it only of a block that
+            runs on another platform than the image is for, and is not the target.
         notes: What is written in vain or surprises, with file and line.
-        unhashed: Stands for what its digest does not tell, "" for nothing: here-documents of it and of what it is built from.
+        unhashed: Stands for what its digest does not tell, "" for nothing: here-documents and platforms of it and of what it is
+            built from.
+        platform: What its base is for and its commands run on.
     """
 
     name: str
@@ -76,6 +84,7 @@ class BlockPlan:
     asks: tuple[BaseImageInfo, ...] = ()
     notes: tuple[str, ...] = ()
     unhashed: str = ""
+    platform: str = "linux/amd64"
 
 
 def plan_dockerfile(
@@ -94,7 +103,7 @@ def plan_dockerfile(
         project_dir: Directory of werf.yaml inside the repository, "" for the root.
         dependency_args: Build args that `dependencies` hand over; they win over the image's own. None: nobody knows
             the value yet.
-        platform: What is built; a FROM --platform must say the same.
+        platform: What is built; a FROM --platform may name another one for its block.
 
     Raises:
         UserError: InvalidDockerfile or NotSupported with file and line.
@@ -139,21 +148,21 @@ def _plan_block(
     *,
     in_order: bool,
 ) -> BlockPlan | None:
-    _check_platform(source, block)
     others = references(source, block)
-    below = (progress.unhashed[other.index] for other in others)
+    below = [progress.unhashed[other.index] for other in others]
+    below += unhashed_platforms(source, block, others, progress)
     progress.unhashed[block.index] = unhashed_text(block, below)
-    base = base_of(source, block, progress.facts)
+    base = base_of(source, block, progress)
     components = _components(source, block, digests, progress)
+    bound = bound_to(source, block, others, progress)
     steps = block_steps(source, block, base, maker, progress)
     if components is None or steps is None:
         return None
     steps = (from_step(source, block), *steps)
-    question = base_question(source, block)
     names = map(source.name, others)
     return BlockPlan(
         name=source.name(block),
-        digest_components=components,
+        digest_components=(*components, *bound),
         block=DockerfileBlock(
             steps=with_told(source, block, steps) if in_order else steps,
             context=source.context,
@@ -164,9 +173,10 @@ def _plan_block(
         base=base,
         depends_on=tuple(dict.fromkeys(names)),
         refused=_refused(source, steps),
-        asks=() if question is None or question in progress.facts.answers else (question,),
-        notes=block_notes(source, block),
+        asks=bases_asked(source, block, others, progress),
+        notes=(*block_notes(source, block), *platform_notes(source, block, progress)),
         unhashed=progress.unhashed[block.index],
+        platform=platform_of(source, block, progress),
     )
 
 
@@ -177,18 +187,6 @@ def _refused(source: Source, steps: Sequence[BlockStep]) -> str:
             own = not one.instruction.trigger_of
             return (error if own else trigger_error(source.parsed, one.instruction, error)).message
     return ""
-
-
-def _check_platform(source: Source, block: Block) -> None:
-    if not block.platform:
-        return
-    wanted = expanded(source.parsed, block.line, block.platform, source.args.outer)
-    if normal_platform(wanted) != normal_platform(source.platform):
-        text = (
-            f"FROM --platform={wanted or block.platform} is not supported for an image of "
-            f"{source.platform}; leave --platform out"
-        )
-        raise source.parsed.error(block.line, text, reason=NOT_SUPPORTED)
 
 
 def _components(
@@ -267,25 +265,26 @@ def block_steps(
     """
     scope = base_scope(source, block, base, progress)
     try:
-        steps, after = maker.steps(block, scope, _copy_sources(source, block))
+        steps, after = maker.steps(block, scope, _copy_sources(source, block, progress))
     except BaseUnknownError:
-        root = progress.roots[block.index]
-        progress.questions.add(BaseImageInfo(reference=root, platform=source.platform))
+        root, platform = progress.roots[block.index], platform_of(source, block, progress)
+        progress.questions.add(BaseImageInfo(reference=root, platform=platform))
         progress.scopes[block.index] = Scope.of_image(None)
         return None
     progress.scopes[block.index] = after
     return steps
 
 
-def _copy_sources(source: Source, block: Block) -> dict[str, CopySource]:
+def _copy_sources(source: Source, block: Block, progress: Progress) -> dict[str, CopySource]:
     sources: dict[str, CopySource] = {}
+    platform = source.platform if is_foreign(source, block, progress) else ""
     for instruction in block.instructions:
         what = "COPY --from" if instruction.keyword == "COPY" else "RUN --mount from"
         for name in sources_of(instruction):
             found = source_block(source.parsed, block, name)
             if found is None:
                 check_reference(source, instruction.line, what, name)
-                sources[name] = CopySource(image=name, external=True)
+                sources[name] = CopySource(image=name, external=True, platform=platform)
             else:
                 sources[name] = CopySource(image=source.name(found))
     return sources

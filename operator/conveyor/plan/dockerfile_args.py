@@ -31,7 +31,11 @@ class Arguments:
 
 
 def arguments(
-    parsed: Dockerfile, given: Mapping[str, str], platform: str, target: str = ""
+    parsed: Dockerfile,
+    given: Mapping[str, str],
+    platform: str,
+    target: str = "",
+    build_platform: str = "",
 ) -> Arguments:
     """Resolve what stands before the first FROM.
 
@@ -40,13 +44,14 @@ def arguments(
         given: From werf.yaml.
         platform: What is built.
         target: Name of the target block as it was asked for, "" for the last block.
+        build_platform: As of `Facts`.
 
     Raises:
         UserError: InvalidDockerfile with the line of an ARG whose default cannot be expanded.
     """
     stage = target or parsed.blocks[-1].name or "default"
     versions = {"BUILDOSVERSION": "", "TARGETOSVERSION": ""}
-    predefined = {**platform_arguments(platform), **versions, "TARGETSTAGE": stage}
+    predefined = {**platform_arguments(platform, build_platform), **versions, "TARGETSTAGE": stage}
     outer = {name: given.get(name, value) for name, value in predefined.items()}
     werf: dict[str, str] = {}
     for instruction in parsed.args:
@@ -76,12 +81,19 @@ def declared(instruction: Instruction) -> tuple[tuple[str, str | None], ...]:
     return tuple((name, value if equals else None) for name, equals, value in words)
 
 
-def platform_arguments(platform: str) -> dict[str, str]:
-    """Return BUILD* and TARGET*; stages are built on nodes of their own platform, so both are equal."""
+def platform_arguments(platform: str, build_platform: str = "") -> dict[str, str]:
+    """Return BUILD* and TARGET*: `build_platform` ("": the same) and that of the image, in every block."""
+    return {
+        f"{who}{key}": value
+        for who, named in (("BUILD", build_platform or platform), ("TARGET", platform))
+        for key, value in _parts(named).items()
+    }
+
+
+def _parts(platform: str) -> dict[str, str]:
     system, _, rest = platform.partition("/")
     architecture, _, variant = rest.partition("/")
-    parts = {"PLATFORM": platform, "OS": system, "ARCH": architecture, "VARIANT": variant}
-    return {f"{who}{key}": value for who in ("BUILD", "TARGET") for key, value in parts.items()}
+    return {"PLATFORM": platform, "OS": system, "ARCH": architecture, "VARIANT": variant}
 
 
 def proxy_environment(given: Mapping[str, str]) -> dict[str, str]:

@@ -28,7 +28,7 @@ from conveyor.plan.digest import sha256_args
 from conveyor.plan.dockerfile_args import Arguments, arguments, expanded, uses_arguments
 from conveyor.plan.dockerfile_steps import Scope
 from conveyor.plan.facts import Facts
-from conveyor.plan.questions import FileText, PathKind, Question
+from conveyor.plan.questions import BaseImageInfo, FileText, PathKind, Question
 
 OWN = "own"
 _REFERENCE = re.compile(
@@ -44,13 +44,19 @@ class ArgumentUnknownError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """The Dockerfile of an image and where it lies."""
+    """The Dockerfile of an image and where it lies.
+
+    Attributes:
+        platform: What the image is for.
+        build_platform: As of `Facts`.
+    """
 
     image: DockerfileImage
     parsed: Dockerfile
     args: Arguments
     target: Block
     platform: str
+    build_platform: str = ""
     context: str
     dockerignore: str
     commit: str
@@ -81,6 +87,9 @@ class Progress:
 
     Attributes:
         scopes: Variables after each block that was looked at, by index.
+        platforms: What each block that was looked at runs on, by index.
+        asks: Outside bases to be looked up for the digest of each block that runs on another platform, by index.
+        bound: Whether what a block holds may differ with the image's platform, by index.
         roots: The outside image at the bottom of each block's chain of FROMs, by index.
         unhashed: What stands for text that no digest has, of each block with all it is built from, by index.
     """
@@ -90,6 +99,9 @@ class Progress:
     scopes: dict[int, Scope] = field(default_factory=dict)
     roots: dict[int, str] = field(default_factory=dict)
     unhashed: dict[int, str] = field(default_factory=dict)
+    platforms: dict[int, str] = field(default_factory=dict)
+    asks: dict[int, tuple[BaseImageInfo, ...]] = field(default_factory=dict)
+    bound: dict[int, bool] = field(default_factory=dict)
 
     def answer(self, question: Question) -> Answer:
         """Return the answer, and note the question when there is none; None is an answer, too."""
@@ -137,6 +149,7 @@ def read_source(
         if isinstance(ignore, str):
             ignored = effective_dockerignore(ignore, image.dockerfile, file=file)
             break
+    build_platform = progress.facts.build_platform
     parsed = parse_dockerfile(text, file=path)
     known = {name: value for name, value in given.items() if value is not None}
     if uses_arguments(parsed, given.keys() - known.keys(), platform):
@@ -144,9 +157,10 @@ def read_source(
     return Source(
         image=image,
         parsed=parsed,
-        args=arguments(parsed, known, platform, image.target),
+        args=arguments(parsed, known, platform, image.target, build_platform),
         target=_target(parsed, image.target, where),
         platform=platform,
+        build_platform=build_platform,
         context=context,
         dockerignore=ignored,
         commit=commit,

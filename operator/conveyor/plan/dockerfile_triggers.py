@@ -49,7 +49,7 @@ def _texts(source: Source, block: Block, progress: Progress) -> list[str]:
     found = base_block(source.parsed, block, source.base(block))
     if found is not None:
         return [one.args[0] for one in found.instructions if one.keyword == "ONBUILD"]
-    question = base_question(source, block)
+    question = base_question(source, block, progress)
     answer = progress.facts.answers.get(question) if question else None
     return texts(answer.config.get("OnBuild")) if isinstance(answer, BaseImage) else []
 

@@ -23,6 +23,7 @@ class Facts:
         stages: Every stage tag of the repository by digest, timestamps ascending, rejected ones left out.
         answers: Answers so far. A missing key is an open question, a None value is an answer.
         staged_version: "v1" or "v2" of staged Dockerfiles (werf: WERF_STAGED_DOCKERFILE_VERSION).
+        build_platform: BUILDPLATFORM of Dockerfiles; "" for the platform of the image itself.
         dockerfile_mode: Which FROM blocks are built, and whether one after the other.
         heredocs_differ: A stored stage serves only if the text of its here-documents was the same, which werf does not look at.
         virtual_merge: The commit stands for a merge that is only proposed (werf: --virtual-merge).
@@ -31,6 +32,7 @@ class Facts:
     commit: str = ""
     repo: str = ""
     staged_version: str = "v1"
+    build_platform: str = ""
     dockerfile_mode: DockerfileMode = DockerfileMode.BUILDKIT
     heredocs_differ: bool = False
     virtual_merge: bool = False

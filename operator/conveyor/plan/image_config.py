@@ -40,6 +40,7 @@ __all__ = [
     "environment",
     "exec_argv",
     "execution_config",
+    "for_platform",
     "image_labels",
     "kept_labels",
     "run_command",
@@ -88,11 +89,8 @@ def child_config(
         platform: `os/arch[/variant]`, used where the parent does not say.
     """
     given = parent or {}
-    system, _, rest = platform.partition("/")
-    architecture, _, variant = rest.partition("/")
-    config: dict[str, object] = {"os": system, "architecture": architecture}
-    if variant and "architecture" not in given:
-        config["variant"] = variant
+    config: dict[str, object] = {} if "architecture" in given else _platform(platform)
+    config.setdefault("os", platform.partition("/")[0])
     config |= {key: value for key, value in given.items() if key not in _NOT_INHERITED}
     diff_ids = _diff_ids(given)
     config["created"] = created
@@ -100,6 +98,14 @@ def child_config(
     config["history"] = _history(given, len(diff_ids)) + _added(created, layers, created_by)
     config["config"] = _labelled(inner(given), labels or {})
     return config
+
+
+def for_platform(config: Config, platform: str) -> Config:
+    """Return the config as that of an image for this platform, whatever it was built on; "" changes nothing."""
+    if not platform:
+        return config
+    kept = {key: value for key, value in config.items() if key not in _PLATFORM}
+    return {**kept, **_platform(platform)}
 
 
 def apply_environment(config: Config, values: Mapping[str, str]) -> dict[str, object]:
@@ -120,6 +126,13 @@ def execution_config(config: Config, *tools_diff_ids: str) -> dict[str, object]:
     result["config"] = {"Env": texts(inner(config).get("Env")), "WorkingDir": "/"}
     result["rootfs"] = {"type": "layers", "diff_ids": [*tools_diff_ids, *_diff_ids(config)]}
     return result
+
+
+def _platform(platform: str) -> dict[str, object]:
+    system, _, rest = platform.partition("/")
+    architecture, _, variant = rest.partition("/")
+    found: dict[str, object] = {"os": system, "architecture": architecture}
+    return {**found, "variant": variant} if variant else found
 
 
 def environment(config: Config) -> dict[str, str]:

@@ -80,7 +80,7 @@ class InnerStages:
                 if not source.image:
                     yield _listing(paths, block.block)
                 elif source.external:
-                    yield BaseImageInfo(reference=source.image, platform=chain.platform)
+                    yield _question(source, chain)
 
     def _depends(self, one: Slice, block: BlockPlan, chain: Chain) -> Component | Question:
         """Return what a slice is made from, or what it waits for."""
@@ -104,21 +104,21 @@ class InnerStages:
             if not source.image:
                 yield named("Files", chain.inquiry.need(_listing(paths, block), str))
             elif source.external:
-                yield named("From", self._outside(source.image, chain))
+                yield named("From", self._outside(_question(source, chain), chain))
             else:
                 yield named("From", self._block(source.image))
 
     def _base(self, base: Base, chain: Chain) -> str:
         match base:
             case ExternalBase(reference=reference):
-                return self._outside(reference, chain)
+                question = BaseImageInfo(reference=reference, platform=chain.platform)
+                return self._outside(question, chain)
             case ImageBase(image=image):
                 return self._block(image)
             case _:
                 return "scratch"
 
-    def _outside(self, reference: str, chain: Chain) -> str:
-        question = BaseImageInfo(reference=reference, platform=chain.platform)
+    def _outside(self, question: BaseImageInfo, chain: Chain) -> str:
         try:
             return chain.inquiry.need(question, BaseImage).digest
         except Unknowable:
@@ -178,7 +178,8 @@ def _pinned_base(base: Base, chain: Chain) -> Base:
     """Return the very image that digests name: its tag may move before the Job starts."""
     if not isinstance(base, ExternalBase):
         return base
-    return replace(base, digest=_known_digest(base.reference, chain) or base.digest)
+    question = BaseImageInfo(reference=base.reference, platform=chain.platform)
+    return replace(base, digest=_known_digest(question, chain) or base.digest)
 
 
 def _pinned_slice(one: Slice, chain: Chain) -> Slice:
@@ -193,12 +194,16 @@ def _pinned_step(step: BlockStep, chain: Chain) -> BlockStep:
 def _pinned_source(source: CopySource | None, chain: Chain) -> CopySource | None:
     if source is None or not source.external or "@" in source.image:
         return source
-    digest = _known_digest(source.image, chain)
+    digest = _known_digest(_question(source, chain), chain)
     return replace(source, image=f"{source.image}@{digest}") if digest else source
 
 
-def _known_digest(reference: str, chain: Chain) -> str:
-    answer = chain.facts.answers.get(BaseImageInfo(reference=reference, platform=chain.platform))
+def _question(source: CopySource, chain: Chain) -> BaseImageInfo:
+    return BaseImageInfo(reference=source.image, platform=source.platform or chain.platform)
+
+
+def _known_digest(question: BaseImageInfo, chain: Chain) -> str:
+    answer = chain.facts.answers.get(question)
     return answer.digest if isinstance(answer, BaseImage) else ""
 
 

@@ -75,10 +75,15 @@ Base = ExternalBase | ScratchBase | ImageBase | PreviousStage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CopySource:
-    """Where a COPY/ADD takes its files from: `image` is a planned image or external reference, "" the build context."""
+    """Where a COPY/ADD takes its files from: `image` is a planned image or external reference, "" the build context.
+
+    Attributes:
+        platform: For which an external one is taken; "" for that of the stage.
+    """
 
     image: str = ""
     external: bool = False
+    platform: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +145,7 @@ class StageWork:
         refused: Why this version can plan but not build the stage, with file and line; "" when it can.
         notes: What is written in vain or surprises, with file and line.
         mounts: Mounts of the image and of the images it is built from; their content is never part of a layer.
+        image_platform: What the image config says that it is for, "" for what it is built on.
         emptied: Mount points that the stage leaves as empty directories (only `from` has any); nothing is mounted then.
     """
 
@@ -158,6 +164,7 @@ class StageWork:
     notes: tuple[str, ...] = ()
     mounts: tuple[Mount, ...] = ()
     emptied: tuple[str, ...] = ()
+    image_platform: str = ""
 
     @property
     def run_mounts(self) -> tuple[PlannedMount, ...]:
@@ -176,6 +183,7 @@ class PlannedStage:
         stored: The selected stage when Cached.
         components: Named arguments of the digest, in hash order; of an Unknown stage what is known of them.
         inner: Part of the stage `dockerfile` behind it, with a digest of our own (`conveyor.plan.inner_stages`).
+        platform: What its base is for and it runs on: that of its image, but for a FROM block with another one.
     """
 
     image: str

@@ -114,9 +114,6 @@ def _plan_image(
         inquiry=inquiry,
         depends_on=tuple(row.name for row in needed.values()),
     )
-    if isinstance(image, DockerfileImage) and image.staged:
-        yield from plan_staged(replace(image, name=target.name), config, chain)
-        return
     if isinstance(image, StapelImage):
         # Ask about the files first: these questions are known even while a needed image is not planned yet.
         chain.mappings = mapping_commits(
@@ -126,6 +123,9 @@ def _plan_image(
         raise Waiting
     if isinstance(image, DockerfileImage):
         blocks = replace(image, name=target.name)
+        if image.staged:
+            yield from plan_staged(blocks, config, chain, needed)
+            return
         yield from plan_blocks(blocks, config, chain, needed, inner=how.inner)
         return
     around = Surroundings(

@@ -13,27 +13,37 @@ from conveyor.api.dockerfile_mode import DockerfileMode
 from conveyor.api.errors import UserError
 from conveyor.config.dockerfile import Block
 from conveyor.config.dockerfile_blocks import base_block, source_block, sources_of
-from conveyor.config.dockerfile_model import INVALID, NOT_SUPPORTED
+from conveyor.config.dockerfile_model import INVALID
 from conveyor.config.model import DockerfileImage, WerfConfig
+from conveyor.plan import labels
 from conveyor.plan.answers import BaseImage, StoredImage
+from conveyor.plan.blocks import unknown_image
 from conveyor.plan.chain import Chain
-from conveyor.plan.dockerfile import block_steps, from_step
-from conveyor.plan.dockerfile_source import Progress, Source, check_reference, read_source
-from conveyor.plan.dockerfile_steps import Scope, StepMaker
-from conveyor.plan.dockerfile_told import with_told
+from conveyor.plan.dependency_values import find_values
+from conveyor.plan.dockerfile_platforms import bound_to, platform_of
+from conveyor.plan.dockerfile_source import (
+    ArgumentUnknownError,
+    Progress,
+    Source,
+    check_reference,
+    read_source,
+)
+from conveyor.plan.dockerfile_steps import StepMaker
 from conveyor.plan.dockerfile_triggers import triggers_of, with_triggers
+from conveyor.plan.image_spec import add_image_spec
 from conveyor.plan.in_order import one_by_one
 from conveyor.plan.inquiry import Unknowable, Waiting
 from conveyor.plan.model import (
     Base,
-    BlockStep,
     DockerfileBlock,
     ExternalBase,
     ImageBase,
     PlannedImage,
     ScratchBase,
+    StageWork,
 )
 from conveyor.plan.questions import BaseImageInfo, ImageReference, Question
+from conveyor.plan.staged_block import staged_block, staged_notes, unhashed_base
 from conveyor.plan.staged_stages import VERSION_VARIABLE, BlockStages, ReferenceUnknownError
 from conveyor.plan.staged_words import StagedWords
 
@@ -54,33 +64,49 @@ def staged_version(environment: Mapping[str, str]) -> str:
 
 
 def plan_staged(
-    image: DockerfileImage, config: WerfConfig, chain: Chain
+    image: DockerfileImage,
+    config: WerfConfig,
+    chain: Chain,
+    images: Mapping[str, PlannedImage] | None = None,
 ) -> tuple[PlannedImage, ...]:
-    """Plan the image's target and every block that it needs; `chain` is an empty one for the image.
+    """Plan the image's target and every block that it needs, last what `imageSpec` makes of it.
+
+    Args:
+        image: The image.
+        config: The config it is from.
+        chain: An empty one for the image.
+        images: Images planned so far, among them all that `dependencies` name.
 
     Raises:
         Waiting: A question is open.
         UserError: InvalidDockerfile or NotSupported with file and line.
     """
-    if image.dependencies:
-        text = f"{image.at}: `dependencies` of a staged Dockerfile are not supported"
-        raise UserError(NOT_SUPPORTED, text)
+    values = find_values(image.dependencies, images or {}, chain.facts)
+    given = {**image.args, **values.by_target}
+    work = StageWork(
+        dependencies=values.dependencies,
+        labels={labels.WERF: config.meta.project, **values.labels},
+    )
     progress = Progress(chain.facts)
     where = f"{config.meta.project}: image {image.name!r}"
-    source = read_source(image, progress, where, config.project_dir, image.args, chain.platform)
+    try:
+        source = read_source(image, progress, where, config.project_dir, given, chain.platform)
+    except ArgumentUnknownError:
+        return (unknown_image(image, values, config.meta.project, chain),)
     if source is None:
         chain.inquiry.note(*progress.questions)
         raise Waiting
-    words = StagedWords(source.parsed, image.args, chain.platform)
+    known = {name: value for name, value in given.items() if value is not None}
+    words = StagedWords(source.parsed, known, chain.platform, source.build_platform)
     maker = StepMaker(source.parsed, source.args)
-    return tuple(_Blocks(source, words, config.meta.project, chain, maker, progress).rows())
+    return tuple(_Blocks(source, words, work, chain, maker, progress).rows())
 
 
 @dataclass(slots=True)
 class _Blocks:
     source: Source
     words: StagedWords
-    project: str
+    work: StageWork
     around: Chain
     maker: StepMaker
     progress: Progress
@@ -125,7 +151,8 @@ class _Blocks:
 
     def _references(self, block: Block) -> list[Block]:
         parsed = self.source.parsed
-        names = (name for one in block.instructions for name in sources_of(one))
+        executed = with_triggers(self.source, block, self.progress)
+        names = (name for one in executed.instructions for name in sources_of(one))
         others = [self._base_block(block), *(source_block(parsed, block, name) for name in names)]
         return [other for other in others if other is not None]
 
@@ -138,7 +165,11 @@ class _Blocks:
         )
 
     def _base_question(self, block: Block) -> BaseImageInfo:
-        return BaseImageInfo(reference=self.words.base(block), platform=self.around.platform)
+        platform = self._platform(block)
+        return BaseImageInfo(reference=self.words.base(block), platform=platform)
+
+    def _platform(self, block: Block) -> str:
+        return platform_of(self.source, block, self.progress)
 
     def _base(self, block: Block) -> Base:
         found = self._base_block(block)
@@ -155,66 +186,60 @@ class _Blocks:
         instructions, self.envs[block.index] = self.words.instructions(
             block, self._base_env(block, base)
         )
-        name = self.source.name(block)
-        own = replace(self.around, image=name, base=base, stages=[], carried={})
-        steps, refused = self._steps(block, base)
+        target = block is self.source.target
+        executed = with_triggers(self.source, block, self.progress)
+        others = self._references(block)
+        own = self._chain(executed, base)
+        steps, refused = self._steps(executed, base)
         BlockStages(
             source=self.source,
             steps=steps,
             refused=refused,
-            project=self.project,
+            work=replace(self.work, notes=staged_notes(self.source, executed, self.progress)),
             block=block,
             base=self._base_block(block),
             base_reference=self.words.base(block),
             reference=self._reference,
             question=self.unknown.get(block.index),
+            bound=bound_to(self.source, executed, others, self.progress),
+            brought=sum(one.keyword != "ARG" for one in triggers_of(executed)),
             chain=own,
         ).walk(instructions)
-        target = block is self.source.target
         image = self.source.image
+        if target and image.image_spec is not None:
+            add_image_spec(own, image.image_spec, self.work.labels[labels.WERF])
         return PlannedImage(
-            name=name,
+            name=own.image,
             stages=tuple(own.stages),
             final=image.final and target,
             block_of="" if target else image.name,
             platform=own.platform,
-            depends_on=tuple(dict.fromkeys(map(self.source.name, self._references(block)))),
+            depends_on=(*dict.fromkeys(map(self.source.name, others)), *self.around.depends_on),
+        )
+
+    def _chain(self, block: Block, base: Base) -> Chain:
+        """Return the block's empty chain; digests name the platform of the block, but those of a target the image's."""
+        platform = self._platform(block)
+        return replace(
+            self.around,
+            image=self.source.name(block),
+            base=base,
+            platform=self.around.platform if block.index == self.source.target.index else platform,
+            runs_on=platform,
+            stages=[],
+            carried={},
+            unhashed=unhashed_base(self.source, block, self.progress),
         )
 
     def _steps(self, block: Block, base: Base) -> tuple[DockerfileBlock, str]:
         """What the block's stages execute, or why it cannot be built."""
-        made: tuple[BlockStep, ...] | None = ()
-        refused = ""
-        try:
-            made = block_steps(self.source, block, base, self.maker, self.progress)
-        except UserError as error:  # it can be planned nevertheless
-            refused = error.message
-            self.progress.scopes[block.index] = Scope.of_image(())
-        if made is None:
+        found = staged_block(
+            self.source, block, base, self.maker, self.progress, in_order=self.in_order
+        )
+        if found is None:
             self.around.inquiry.note(*self.progress.questions)
             raise Waiting
-        source = self.source
-        steps = (from_step(source, block), *made)
-        if self.in_order and not refused:
-            steps = with_told(source, block, steps)
-        steps = tuple(one for one in steps if one.instruction.keyword != "ARG")
-        whole = DockerfileBlock(
-            steps=steps,
-            context=source.context,
-            dockerfile=source.image.dockerfile,
-            dockerignore=source.packed_ignore,
-            commit=source.commit,
-        )
-        return whole, refused or self._triggered(block)
-
-    def _triggered(self, block: Block) -> str:
-        """Why ONBUILD of the base keeps the block from being built: no digest of a stage knows of it."""
-        triggers = triggers_of(with_triggers(self.source, block, self.progress))
-        if not triggers:
-            return ""
-        what = f"FROM {self.source.base(block)} would run its ONBUILD {triggers[0].original!r}"
-        place = f"{self.source.parsed.file}:{block.line}"
-        return f"{place}: {what}, which a staged Dockerfile does not; write those instructions here"
+        return found
 
     def _base_env(self, block: Block, base: Base) -> dict[str, str]:
         found = self._base_block(block)

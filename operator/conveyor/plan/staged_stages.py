@@ -15,7 +15,6 @@ from conveyor.config.dockerfile_mounts import RunMount, mount_flags, parse_mount
 from conveyor.config.dockerfile_selection import hashed_source
 from conveyor.config.dockerignore import context_source
 from conveyor.config.remote_source import is_remote
-from conveyor.plan import labels
 from conveyor.plan.chain import Chain
 from conveyor.plan.digest import hashed, sha256_args
 from conveyor.plan.dockerfile_digest import (
@@ -53,9 +52,12 @@ class BlockStages:
     Attributes:
         steps: What the block executes: FROM, then every instruction but ARG; FROM alone when it cannot be built.
         refused: Why it cannot.
+        work: What all stages have.
         base: The block it starts from, None for an image from outside or scratch.
         base_reference: What FROM says, variables replaced.
         reference: Returns `repo:tag` of another block's last stage, or raises ReferenceUnknownError.
+        bound: What the first stage depends on beside its instruction.
+        brought: How many of the steps the base's ONBUILD brought; they are part of the first stage.
         question: What instructions wait for because it says which environment they have; None when that is known.
         chain: Takes the stages.
     """
@@ -63,11 +65,13 @@ class BlockStages:
     source: Source
     steps: DockerfileBlock
     refused: str
-    project: str
+    work: StageWork
     block: Block
     base: Block | None
     base_reference: str
     reference: Callable[[Block], str]
+    bound: tuple[Component, ...] = ()
+    brought: int = 0
     question: Question | None = None
     chain: Chain
 
@@ -82,7 +86,8 @@ class BlockStages:
         if self.chain.facts.staged_version == _V2:
             version = self.source.image.cache_version
             outside = "" if self.base else self.base_reference
-            start = StageWork(block=self._part(slice(1)), refused=self.refused)
+            part = self._part(slice(1 + self.brought))
+            start = replace(self.work, block=part, refused=self.refused or self._problem(part))
             self._add("FROM1", start, lambda: from_components(outside, version))
             first = 2
         self.chain.question = self.chain.question or self.question
@@ -104,10 +109,10 @@ class BlockStages:
 
     def _instruction(self, index: int, shown: str, staged: StagedInstruction) -> None:
         one = staged.instruction
-        # The step of FROM goes along with the first stage.
-        start = 0 if not self.chain.stages else index + 1
-        part = self._part(slice(start, index + 2))
-        work = StageWork(block=part, refused=self.refused or self._problem(part))
+        # The steps of FROM go along with the first stage.
+        place = index + self.brought + 1
+        part = self._part(slice(place if self.chain.stages else 0, place + 1))
+        work = replace(self.work, block=part, refused=self.refused or self._problem(part))
         bodies = unhashed_bodies(one) if self.chain.facts.heredocs_differ else ()
         if bodies:
             self.chain.unhashed = sha256_args(self.chain.unhashed, *bodies)
@@ -126,15 +131,15 @@ class BlockStages:
         for step in part.steps:
             if problem := step.refused or unbuildable_flag(step.instruction):
                 return f"{self.source.parsed.file}:{step.instruction.line}: {problem}"
-        return ""
+        return _clash(part, self.source.parsed.file)
 
     def _add(self, shown: str, work: StageWork, components: Callable[[], list[Component]]) -> None:
-        work = replace(work, labels={labels.WERF: self.project})
         if self.chain.question is not None:
             self.chain.add_unknown(shown, work, self.chain.question, git=False)
             return
         try:
-            depends = hashed("StageDependencies", components())
+            bound = () if self.chain.stages else self.bound
+            depends = hashed("StageDependencies", [*components(), *bound])
             base_image = "" if self.chain.stages else self._bound_to()
         except ReferenceUnknownError as unknown:
             self.chain.add_unknown(shown, work, unknown.question, git=False)
@@ -205,6 +210,19 @@ class BlockStages:
             )
             raise missing_sources(self.source.parsed, files)
         return found
+
+
+def _clash(part: DockerfileBlock, file: str) -> str:
+    """Why the steps cannot share the pod of one stage, "" when they can: mounts are volumes of all of it."""
+    runs = [step for step in part.steps if step.instruction.keyword == "RUN"]
+    if len({step.mounts for step in runs}) < 2:
+        return ""
+    one = next(step.instruction for step in runs if step.mounts)
+    what = f"FROM {one.trigger_of} runs its ONBUILD {one.original!r}" if one.trigger_of else "RUN"
+    return (
+        f"{file}:{one.line}: {what} with --mount cannot share the stage with another RUN; "
+        "write the instructions of ONBUILD into the Dockerfile, or leave `staged` out"
+    )
 
 
 def _flags(instruction: Instruction) -> list[Component]:

@@ -37,10 +37,16 @@ class StagedInstruction:
 class StagedWords:
     """Replaces the variables of one Dockerfile."""
 
-    def __init__(self, parsed: Dockerfile, given: Mapping[str, str], platform: str) -> None:
+    def __init__(
+        self,
+        parsed: Dockerfile,
+        given: Mapping[str, str],
+        platform: str,
+        build_platform: str = "",
+    ) -> None:
         self._parsed = parsed
         self._given = given
-        self._meta = dict(platform_arguments(platform))
+        self._meta = dict(platform_arguments(platform, build_platform))
         for instruction in parsed.args:
             for name, default in declared(instruction):
                 text = self._word(instruction.line, default or "", self._meta, keep=True)

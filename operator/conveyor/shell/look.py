@@ -117,6 +117,7 @@ class Course:
             repo=spec.repo,
             staged_version=staged_version(spec.env_map()),
             dockerfile_mode=spec.dockerfile_mode,
+            build_platform=self._settings.build_platform,
             heredocs_differ=not spec.compatibility.ignore_here_documents,
             virtual_merge=spec.source is not None and spec.source.git.virtual_merge,
             answers=head_facts(run.remotes),

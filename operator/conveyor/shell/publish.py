@@ -91,9 +91,9 @@ async def parent_image(
     base = image.stages[0].base
     match base:
         case ScratchBase():
-            return await session.storage.parent("", platform=image.platform)
+            return await session.storage.parent("", platform=stage.platform)
         case ExternalBase(reference=reference, digest=digest) if not built_on:
-            return await session.storage.base_images.adopt(reference, image.platform, digest)
+            return await session.storage.base_images.adopt(reference, stage.platform, digest)
         case _:
             return await session.storage.parent(built_on)
 

@@ -7,7 +7,6 @@ In: an ImageBuild. Out: `Session`: stages storage, git repository, and what Jobs
 import asyncio
 import hashlib
 import json
-import platform
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from conveyor.adapters.execution_images import Tools
 from conveyor.adapters.git_clones import GitClones, open_local
 from conveyor.adapters.git_credentials import GitCredentials
 from conveyor.adapters.git_repo import GitRepo
+from conveyor.adapters.machine import own_platform
 from conveyor.adapters.objects import ca_config_map, read_config_map, read_secret
 from conveyor.adapters.objects_api import ObjectsApi
 from conveyor.adapters.oci_ref import ImageRef
@@ -31,7 +31,7 @@ from conveyor.api import names
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
 from conveyor.api.v1alpha1 import Backend, ImageBuild, LocalRef
-from conveyor.config.platforms import LINUX, machine_of, normal_platform
+from conveyor.config.platforms import machine_of
 from conveyor.jobs import ssh
 from conveyor.jobs.manifest import PodSettings, registry_mounts
 from conveyor.jobs.mounts import VolumeSources
@@ -235,8 +235,7 @@ class Sessions:
 
 def _tools(settings: Settings) -> dict[str, Tools]:
     """The tools of the operator's own machine, which are in its image, and those that the settings name."""
-    own = normal_platform(f"{LINUX}/{platform.machine()}")
-    folders = {machine_of(own): settings.tools_dir, **settings.tools_platforms}
+    folders = {machine_of(own_platform()): settings.tools_dir, **settings.tools_platforms}
     return {machine: Tools.load(Path(folder)) for machine, folder in folders.items()}
 
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from conveyor.adapters.machine import own_platform
 from conveyor.config.paths import clean
 from conveyor.config.platforms import is_platform, machine_of, normal_platform
 from conveyor.config.remote_policy import RemotePolicy, policy_of
@@ -47,6 +48,8 @@ class Settings:
     """Folder with tools.tar.gz and ansible.tar.gz, each with its JSON."""
     tools_platforms: Mapping[str, str] = field(default_factory=dict)
     """Folders like tools_dir by machine (os/architecture), beside that of the operator's own."""
+    build_platform: str = field(default_factory=own_platform)
+    """BUILDPLATFORM of Dockerfiles."""
     docker_endpoint: str = ""
     """Docker Engine of `backend: docker`, as in DOCKER_HOST; empty: there is none."""
     docker_tls_dir: str = ""
@@ -99,6 +102,12 @@ def _folders(text: str) -> Mapping[str, str]:
     if not all(is_platform(str(name)) for name in names):
         raise ValueError('must be a JSON object like {"linux/arm64": "/usr/share/tools-arm64"}')
     return {machine_of(normal_platform(name)): str(folder) for name, folder in names.items()}
+
+
+def _platform(text: str) -> str:
+    if not is_platform(text.lower()):
+        raise ValueError("must be OS/ARCH such as linux/arm64")
+    return normal_platform(text)
 
 
 def _volumes(text: str) -> Mapping[str, Mapping[str, object]]:
@@ -169,6 +178,7 @@ _VARIABLES: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "cache_dir": ("CACHE_DIR", str),
     "tools_dir": ("TOOLS_DIR", str),
     "tools_platforms": ("TOOLS_PLATFORMS", _folders),
+    "build_platform": ("BUILD_PLATFORM", _platform),
     "docker_endpoint": ("DOCKER_ENDPOINT", str),
     "docker_tls_dir": ("DOCKER_TLS_DIR", str),
     "docker_network": ("DOCKER_NETWORK", str),

@@ -161,7 +161,7 @@ class _Run:
         self.stage = SimpleNamespace(platform="linux/amd64")
         self.plan = SimpleNamespace(
             image=lambda _: SimpleNamespace(
-                platform="linux/amd64", stages=[SimpleNamespace(digest="d")]
+                stages=[SimpleNamespace(digest="d", platform="linux/amd64")]
             )
         )
 

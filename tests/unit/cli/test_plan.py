@@ -235,6 +235,26 @@ def test_an_image_of_several_platforms_has_a_row_for_each(repo, conveyor):
     assert "  app  linux/arm64\n" in text
 
 
+def test_the_build_platform_is_part_of_what_runs_there_and_of_what_names_it(repo, conveyor):
+    text = "FROM --platform=$BUILDPLATFORM a AS x\nRUN b\nFROM c\nCOPY --from=x /y /y\n"
+    repo.commit({"werf.yaml": META + "image: app\ndockerfile: Dockerfile\n", "Dockerfile": text})
+
+    def planned(*options):
+        (image,) = conveyor("plan", "--json", *options).json["images"]
+        rows = (*image.get("blocks", ()), image)
+        return [(row.get("platform"), row["stages"][0]["digest"]) for row in rows]
+
+    own = planned("--build-platform", "linux/amd64")
+    other = planned("--build-platform", "linux/aarch64")
+    assert [platform for platform, _ in own] == [None, "linux/amd64"]
+    assert [platform for platform, _ in other] == ["linux/arm64", "linux/amd64"]
+    assert own[0] != other[0]
+    assert own[1] == other[1]
+    repo.commit({"Dockerfile": "FROM c\nARG BUILDARCH\nRUN x\n"})
+    assert planned("--build-platform", "linux/amd64") != planned("--build-platform", "linux/arm64")
+    assert conveyor("plan", "--build-platform", "what is this").code == 2
+
+
 def test_files_from_an_image_of_several_platforms_are_asked_for_once_a_platform(repo, conveyor):
     config = META.replace("project: p", "project: p\nbuild: {platform: [linux/amd64, linux/arm64]}")
     lib = "image: lib\nfrom: alpine:3.18\n---\n"

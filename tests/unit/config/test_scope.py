@@ -33,10 +33,6 @@ def test_what_is_built_passes(text):
         (STAPEL + "mount:\n- from: tmp_dir\n  to: /etc/hosts\n", 'mounted to "/etc/hosts"'),
         (STAPEL + "mount:\n- from: tmp_dir\n  to: /a:b\n", 'mounted to "/a:b"'),
         (STAPEL + "platform: [linux/arm64, windows/amd64]\n", "platform windows/amd64"),
-        (
-            DOCKERFILE + "staged: true\nimageSpec:\n  config: {user: '1'}\n",
-            "`imageSpec` of an image with `staged: true`",
-        ),
         (DOCKERFILE + "network: host\n", "`network`"),
         (DOCKERFILE + "addHost: ['h:1.2.3.4']\n", "`addHost`"),
     ],

@@ -4,6 +4,7 @@
 
 from dataclasses import replace
 
+import pytest
 from tests.unit.jobs.values import layer, ran, taking, to_build
 
 from conveyor.config.dockerfile import Instruction
@@ -220,3 +221,20 @@ def test_mount_points_join_those_of_the_parent():
     _, made = config(work, None, parent=parent)
     assert made["config"]["Labels"]["werf-mount-type-tmp-dir"] == "/a;/b;/d"
     assert made["config"]["Labels"]["werf-mount-type-build-dir"] == "/c"
+
+
+@pytest.mark.parametrize(
+    ("platform", "said"),
+    [
+        ("linux/amd64", ("linux", "amd64", None)),
+        ("linux/arm/v7", ("linux", "arm", "v7")),
+        ("", ("linux", "arm64", "v8")),
+    ],
+)
+def test_a_target_that_runs_elsewhere_says_what_it_is_for(platform, said):
+    steps = (BlockStep(instruction=Instruction(keyword="USER", args=("1",), original="USER 1")),)
+    block = DockerfileBlock(steps=steps, context="", dockerfile="", dockerignore="", commit="")
+    work = StageWork(block=block, image_platform=platform)
+    _, made = config(work, None, replace(PARENT, config={**BASE, "variant": "v8"}))
+    assert (made["os"], made["architecture"], made.get("variant")) == said
+    assert made["config"]["User"] == "1"

@@ -188,6 +188,26 @@ def test_files_of_an_image_are_exported_by_a_job_of_its_platform():
     ]
 
 
+def test_a_block_on_another_platform_takes_files_of_outside_images_for_that_of_the_image():
+    work = copying("busybox:1", external=True)
+    (step,) = work.block.steps
+    source = replace(step.source, platform="linux/arm64")
+    work = replace(work, block=replace(work.block, steps=(replace(step, source=source),)))
+    stage = to_build("web/dockerfile", work=work)
+    (export,) = exports.exports_of(stage, plan(image(stage)))
+    assert (stage.platform, export.platform) == ("linux/amd64", "linux/arm64")
+
+
+def test_files_of_a_block_are_exported_where_that_block_runs():
+    built = replace(cached("web/stage/build/dockerfile", "debian", base=EXTERNAL))
+    build = replace(image(built), platform="linux/amd64", block_of="web")
+    last = to_build("web/dockerfile", work=copying(build.name), base=EXTERNAL)
+    web = image(replace(last, platform="linux/arm64"), needs=[build.name])
+    made = plan(build, replace(web, platform="linux/arm64"))
+    (start,) = (it for it in decide(situation(made)).actions if isinstance(it, StartJob))
+    assert [(it.source, it.platform) for it in start.exports] == [(build.name, "linux/amd64")]
+
+
 # --- tools ------------------------------------------------------------------------------------------------------------
 
 CONFIG = WerfConfig(
@@ -205,6 +225,14 @@ def test_what_has_to_run_needs_tools():
         "linux/amd64; see tools.platforms of its chart"
     )
     check_tools(HALF, CONFIG, ["linux/amd64", "linux/arm64"], [])
+
+
+def test_what_counts_is_where_a_stage_runs():
+    stage = replace(to_build("app/dockerfile", base=EXTERNAL), platform="linux/arm64")
+    made = plan(replace(image(stage), platform="linux/amd64"))
+    with pytest.raises(UserError, match="no tools for linux/arm64, only for linux/amd64"):
+        check_tools(made, CONFIG, ["linux/amd64"], [])
+    check_tools(made, CONFIG, ["linux/arm64"], [])
 
 
 def test_what_is_stored_or_changes_the_config_alone_needs_none():

@@ -291,6 +291,45 @@ def test_from_latest_means_nothing_without_an_image_of_a_registry(fields):
     assert with_it == without
 
 
+# --- staged -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_staged_dockerfile_waits_for_a_declared_build_arg():
+    result = planned(LIB, dockerfile(dependency(("ImageTag", "TAG")), staged=True))
+    (stage,) = result.image("app").stages
+    assert (stage.name, stage.state) == ("dockerfile", StageState.UNKNOWN)
+    assert stage.question == ImageReference(image="lib")
+    assert result.image("app").depends_on == ("lib",)
+
+
+def test_its_value_is_in_the_digests_of_the_instructions_that_see_it():
+    text = "FROM debian:12\nUSER 1\nARG TAG=x\nRUN echo $TAG\nLABEL tag=$TAG\n"
+    handed = dockerfile(dependency(("ImageTag", "TAG")), staged=True, args={"OTHER": "1"})
+    stages = built(planned(LIB, handed, text=text))
+    result = planned(LIB, handed, stages=stages, text=text)
+    tag = str(last_of(result).id)
+    given = planned(LIB, dockerfile(staged=True, args={"TAG": tag}), text=text).image("app")
+    image = result.image("app")
+    assert [one.digest for one in image.stages] == [one.digest for one in given.stages]
+    assert [one.name for one in image.stages] == ["USER1", "RUN2", "LABEL3"]
+    assert image.stages[1].work.block.steps[-1].env == {"TAG": tag}
+    assert image.stages[2].work.block.steps[-1].instruction.args == ("tag", tag)
+    label = f"werf-dependency-stage-id-{sha256_args(tag)}"
+    assert all(one.work.labels == {"werf": "shop", label: tag} for one in image.stages)
+    assert all(one.work.dependencies[0].known for one in image.stages)
+
+
+def test_a_staged_base_may_be_handed_over():
+    handed = dockerfile(dependency(("ImageName", "BASE")), staged=True)
+    text = "ARG BASE=debian:1\nFROM $BASE AS x\nRUN a\nFROM debian:12\nCOPY --from=x /a /a\n"
+    stages = built(planned(LIB, handed, text=text))
+    result = planned(LIB, handed, stages=stages, text=text)
+    assert result.image("app/stage/x").stages[0].base == ExternalBase(
+        reference=f"{REPO}:{last_of(result).id}"
+    )
+    assert result.image("app").depends_on == ("app/stage/x", "lib")
+
+
 # --- platforms --------------------------------------------------------------------------------------------------------
 
 

@@ -472,9 +472,10 @@ def test_hosts_and_cache_version() -> None:
         ),
         ("ARG A=${\nFROM scratch\n", INVALID, ":1: cannot expand '${': missing '}' after '${'"),
         (
-            "FROM --platform=linux/arm64 a:1\n",
+            "FROM --platform=windows/amd64 a:1\n",
             NOT_SUPPORTED,
-            ":1: FROM --platform=linux/arm64 is not supported for an image of linux/amd64; leave --platform out",
+            ":1: FROM --platform=windows/amd64 is not supported: stages are built in Linux containers; "
+            "write linux/ARCH, or leave --platform out",
         ),
     ],
 )

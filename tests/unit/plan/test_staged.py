@@ -1,10 +1,13 @@
 """Staged Dockerfiles: names, references that have to be stored first, variables replaced twice, what is refused."""
 
+import re
+
 import pytest
 
 from conveyor.api.dockerfile_mode import DockerfileMode
 from conveyor.api.errors import UserError
-from conveyor.config.model import Dependency, DockerfileImage, Meta, WerfConfig
+from conveyor.config.model import DockerfileImage, Meta, WerfConfig
+from conveyor.config.model_image_config import ImageSpec
 from conveyor.plan.answers import BaseImage
 from conveyor.plan.assume import answers_for, assume_built
 from conveyor.plan.buildable import check_buildable
@@ -20,7 +23,7 @@ from conveyor.plan.questions import (
     FileText,
     ImageReference,
 )
-from conveyor.plan.staged import plan_staged, staged_version
+from conveyor.plan.staged import staged_version
 from conveyor.plan.staged_digest import go_duration
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -47,6 +50,7 @@ class Project:
         self.config = WerfConfig(meta=Meta(project="p"), images=(image,))
         self.stored = ()
         self.asked = []
+        self.differ = False
 
     def plan(self) -> BuildPlan:
         answers = dict(answers_for(self.stored))
@@ -59,6 +63,7 @@ class Project:
                 repo="reg/p",
                 staged_version=self.version,
                 dockerfile_mode=self.mode,
+                heredocs_differ=self.differ,
             )
             found = plan(self.config, facts)
             if isinstance(found, BuildPlan):
@@ -228,12 +233,20 @@ def test_sources_that_are_not_there():
         stages("FROM a\nCOPY absent /\n", files=False)
 
 
-def test_dependencies_are_not_planned():
-    image = DockerfileImage(
-        name="app", dockerfile="Dockerfile", staged=True, dependencies=(Dependency(image="other"),)
-    )
-    with pytest.raises(UserError, match="`dependencies` of a staged Dockerfile"):
-        plan_staged(image, WerfConfig(meta=Meta(project="p"), images=(image,)), empty_chain("app"))
+def test_image_spec_is_a_stage_behind_all_others_of_the_target():
+    text = "FROM a AS x\nRUN b\nFROM c\nCOPY --from=x /d /d\nUSER 1\n"
+    project = Project(text, image_spec=ImageSpec(author="me"))
+    found = project.plan()
+    assert [stage.name for stage in found.image("app/stage/x").stages] == ["RUN1"]
+    waiting = [(stage.name, stage.state) for stage in found.image("app").stages]
+    assert waiting == [(it, StageState.UNKNOWN) for it in ("COPY1", "USER2", "imageSpec")]
+    for moment in (1000, 2000):
+        project.build(moment)
+    assert project.plan().image("app").ready
+    spec = project.plan().image("app").stages[-1]
+    before = project.plan().image("app").stages[-2]
+    assert [part.value for part in spec.components[-2:]] == [before.digest, ""]
+    check_buildable(project.plan())
 
 
 def test_what_cannot_be_built_is_refused_but_what_is_stored_serves():
@@ -335,19 +348,67 @@ def test_legacy_has_nothing_to_do_when_the_target_is_stored():
     assert all(one.ready for one in found.images)
 
 
+def executed(image):
+    return [[step.instruction.keyword for step in one.work.block.steps] for one in image.stages]
+
+
 @pytest.mark.parametrize(
-    ("text", "triggers", "said"),
+    ("version", "steps"),
     [
-        ("FROM a\nRUN b\n", ["RUN t"], "Dockerfile:1: FROM a would run its ONBUILD 'RUN t', which"),
-        (
-            "FROM a AS x\nONBUILD RUN u\nFROM x\nRUN b\n",
-            [],
-            "Dockerfile:3: FROM x would run its ONBUILD 'RUN u', which a staged Dockerfile does not",
-        ),
+        ("v1", [["FROM", "ENV", "RUN", "RUN"], ["LABEL"]]),
+        ("v2", [["FROM", "ENV", "RUN"], ["RUN"], ["LABEL"]]),
     ],
 )
-def test_triggers_of_a_base_are_refused(text, triggers, said):
+def test_triggers_of_a_base_are_part_of_the_first_stage(version, steps):
+    text = "FROM a\nARG X=1\nRUN b\nLABEL c=$T\n"
+    project = Project(text, version=version)
+    plain = project.plan().image("app")
+    project.triggers = ["ARG Q", "ENV T=5", "RUN t"]
+    found = project.plan().image("app")
+    assert executed(found) == steps
+    assert [one.digest for one in found.stages] == [one.digest for one in plain.stages]
+    assert found.stages[-1].work.block.steps[0].instruction.args == ("c", "5")
+    check_buildable(project.plan())
+
+
+def test_triggers_of_a_block_run_where_something_starts_from_it():
+    project = Project("FROM a AS x\nONBUILD RUN u\nFROM x\nRUN b\n")
+    project.build(1000)
+    found = project.plan()
+    assert executed(found.image("app/stage/x")) == [["FROM", "ONBUILD"]]
+    assert executed(found.image("app")) == [["FROM", "RUN", "RUN"]]
+    check_buildable(found)
+
+
+def test_a_trigger_may_copy_from_another_block():
+    text = "FROM scratch AS files\nCOPY a /\nFROM scratch AS more\nCOPY b /\nFROM a\nRUN b\n"
     project = Project(text)
-    project.triggers = triggers
-    refused = project.plan().image("app").stages[-1].work.refused
-    assert refused.startswith(said)
+    project.triggers = ["COPY --from=files /a /a"]
+    project.build(1000)
+    found = project.plan()
+    assert [one.name for one in found.images] == ["app/stage/files", "app"]
+    assert found.image("app").depends_on == ("app/stage/files",)
+    source = found.image("app").stages[0].work.block.steps[1].source
+    assert source == CopySource(image="app/stage/files")
+
+
+def test_other_triggers_under_the_same_digest_are_another_content():
+    project = Project("FROM a\nRUN b\n")
+    project.differ, project.triggers = True, ["RUN t"]
+    project.build(1000)
+    assert project.plan().image("app").ready
+    project.triggers = ["RUN other"]
+    found = project.plan().image("app")
+    assert [one.state for one in found.stages] == [StageState.TO_BUILD]
+    project.differ = False  # as werf, which does not look at them
+    assert project.plan().image("app").ready
+
+
+def test_a_trigger_with_mounts_needs_a_stage_of_its_own():
+    project = Project("FROM a\nRUN b\n")
+    project.triggers = ["RUN --mount=type=tmpfs,target=/t x"]
+    said = "Dockerfile:1: FROM a runs its ONBUILD 'RUN --mount=type=tmpfs,target=/t x' with --mount cannot share"
+    with pytest.raises(UserError, match=f"^{re.escape(said)}"):
+        check_buildable(project.plan())
+    project.version = "v2"
+    check_buildable(project.plan())
