@@ -176,6 +176,32 @@ def test_clear_failures(
     assert found.exit_code > 0
 
 
+_SOCKETS = python(
+    "import ctypes, errno",
+    "libc = ctypes.CDLL(None, use_errno=True)",
+    "for family in (1, 2, 10, 16):",
+    "    found = libc.socket(family, 2, 0)",
+    "    print('open' if found >= 0 else errno.errorcode[ctypes.get_errno()], flush=True)",
+    "try:",
+    "    open('/proc/1/mem', 'r+b')",
+    "    print('the program is open')",
+    "except PermissionError:",
+    "    print('closed')",
+)
+
+
+@pytest.mark.parametrize("user", ["", "1000:1000"])
+def test_no_network(engine: Engine, image: str, user: str) -> None:
+    """Root of the container cannot make the stage program open a socket for it either; the next command has a network."""
+    without = run("/bin/sh", "-c", _SOCKETS, network="none", user=user)
+    found = engine.capture(image, task([without, run("/bin/sh", "-c", _SOCKETS, user=user)]))
+    assert found.done == {"ok": True}, found.log
+    assert found.log.splitlines() == [
+        *("open", "EAFNOSUPPORT", "EAFNOSUPPORT", "EAFNOSUPPORT", "closed"),
+        *("open", "open", "open", "open", "closed"),
+    ]
+
+
 def test_no_shell(engine: Engine, tools: Layer, bases: dict[str, tuple[Layer, ...]]) -> None:
     found = engine.capture(
         engine.image([tools, *bases["static"]]), task([run("/bin/sh", "-c", "true")])
