@@ -14,6 +14,8 @@ from tests.cluster.operator_pod import NAMESPACE
 from tests.cluster.registry import refs
 from tests.cluster.test_mounts import _claim, _keygen, _names
 
+from conveyor.api import names
+
 META = "project: e2e\nconfigVersion: 1\n---\nimage: app\ndockerfile: Dockerfile\n"
 
 
@@ -119,6 +121,35 @@ def digest(status: Json) -> str:
     """Of the target's own stage."""
     rows = image(status, "app")["stages"]
     return str(next(row["digest"] for row in rows if row["name"] == "dockerfile"))
+
+
+# --- files for other images -------------------------------------------------------------------------------------------
+
+EXPORTING = """
+FROM debian:bookworm AS made
+RUN --mount=type=cache,target=/opt/kept --mount=source=src,target=/src \\
+    mkdir /out /opt/own && cp /src/one.txt /out/ && echo kept > /opt/kept/file && echo own > /opt/own/file
+
+FROM debian:bookworm
+COPY --from=made {0} /copied/
+RUN find /copied -mindepth 1 | sort > /seen
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "seen", "exporting"),
+    [("/out", ["/copied/one.txt"], 0), ("/opt", ["/copied/own", "/copied/own/file"], 1)],
+    ids=["beside the mounts", "above a mount"],
+)
+def test_files_for_others_come_out_of_a_pod_with_mounts(
+    lab: Harness, source: str, seen: list[str], exporting: int
+) -> None:
+    files = {"Dockerfile": EXPORTING.format(source), "src/one.txt": "one", "werf.yaml": META}
+    build = lab.build(lab.git_project(files))
+    ref = refs(build.wait_ready())["app"]
+    assert lab.pods.lines(ref, "cat /seen") == seen
+    components = [job["metadata"]["labels"][names.LABEL_COMPONENT] for job in build.jobs()]
+    assert components.count(names.COMPONENT_EXPORT) == exporting
 
 
 # --- caches -----------------------------------------------------------------------------------------------------------

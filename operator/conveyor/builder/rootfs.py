@@ -30,12 +30,14 @@ class Rootfs:
         root: Its path, with a trailing slash.
         placed_links: Real paths of symlinks made since the last `forget_links()`; nothing is put
             beyond them, so an archive cannot lay a link and then write through it.
+        covering: Real paths of what a RUN has mounted: what the image has there is not seen.
     """
 
     def __init__(self, root: bytes = b"/", *, mounts: Iterable[bytes] = ()) -> None:
         self.root = root if root.endswith(b"/") else root + b"/"
         self.mounts = frozenset(mounts)
         self.placed_links: set[bytes] = set()
+        self.covering: tuple[bytes, ...] = ()
 
     def forget_links(self) -> None:
         """Begin a new archive: symlinks that are there now may be followed."""
@@ -131,6 +133,13 @@ class Rootfs:
         """Whether a path relative to the root is never part of an image."""
         first = relative.split(b"/", 1)[0]
         return first in _OURS or first.startswith(_TOOLS_PREFIX)
+
+    def is_covered(self, real: bytes) -> bool:
+        """Whether something of `covering` lies at, above or below a real path."""
+        below = real.rstrip(b"/") + b"/"
+        return any(
+            below.startswith(mount + b"/") or mount.startswith(below) for mount in self.covering
+        )
 
     def _holds_mount(self, directory: bytes) -> bool:
         return any(mount.startswith(directory + b"/") for mount in self.mounts)

@@ -149,6 +149,8 @@ class Stage:
                 report = exports.export_import(self._rootfs, raw(export["add"]), filters, out)
             else:
                 report = exports.export_copy(self._rootfs, _paths(export, "sources"), out, export)
+        except exports.CoveredError:
+            report = {"leftOut": True}
         finally:
             os.close(out)
         os.rename(f"{base}.tar.part", f"{base}.tar")

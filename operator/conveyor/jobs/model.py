@@ -65,7 +65,7 @@ class StageResult:
     """Everything a Job has reported so far."""
 
     runs: tuple[RunResult, ...] = ()
-    exports: Mapping[str, ExportResult] = field(default_factory=dict)
+    exports: Mapping[str, ExportResult | None] = field(default_factory=dict)
     failure: Failure | None = None
 
 

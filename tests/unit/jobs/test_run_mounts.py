@@ -8,7 +8,16 @@ from dataclasses import replace
 import pytest
 from tests.unit.jobs.test_manifest import PARENT, SETTINGS, build, container, order, pod
 from tests.unit.jobs.test_task import AROUND, read
-from tests.unit.jobs.values import EXTERNAL, bundle, image, layer, plan, situation, to_build
+from tests.unit.jobs.values import (
+    EXTERNAL,
+    bundle,
+    copying,
+    image,
+    layer,
+    plan,
+    situation,
+    to_build,
+)
 
 from conveyor.api.errors import UserError
 from conveyor.config.dockerfile import Instruction
@@ -18,7 +27,6 @@ from conveyor.jobs.decide import decide
 from conveyor.jobs.decision import StartJob
 from conveyor.jobs.exports import exports_of
 from conveyor.jobs.manifest import job
-from conveyor.jobs.model import Export
 from conveyor.jobs.mounts import without_hidden_exports
 from conveyor.jobs.observe import observe
 from conveyor.jobs.repositories import repositories
@@ -347,10 +355,13 @@ def test_only_runs_with_the_same_mounts_share_a_pod(flags, together):
     assert started(*stages) == [["s0", "s1"] if together else ["s0"]]
 
 
-def test_files_for_others_are_exported_where_nothing_is_mounted():
-    export = Export(key="copy-x", source="app", sources=("/bin",))
-    wanted = replace(order(stage(CACHE)), exports=(export,))
-    assert without_hidden_exports(wanted).exports == ()
+def test_files_for_others_are_exported_by_the_same_pod():
+    """The stage program leaves out what a mount is in the way of."""
+    other = image(to_build("web/dockerfile", base=EXTERNAL, work=copying("app")), needs=["app"])
+    (action,) = decide(situation(plan(image(stage(CACHE)), other))).actions
+    assert [export.sources for export in action.exports] == [("/bin",)]
+    wanted = replace(order(stage(CACHE)), exports=action.exports)
+    assert without_hidden_exports(wanted).exports == action.exports
 
 
 def test_a_wrong_place_that_only_the_parent_tells():
