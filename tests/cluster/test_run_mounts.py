@@ -175,6 +175,31 @@ def test_a_cache_outlives_a_build(lab: Harness, place: str) -> None:
     assert set(_names(lab, ref)) == {"seen"}
 
 
+BEGUN = """
+FROM debian:bookworm AS deps
+RUN mkdir /deps && echo {0} > /deps/first && chmod 0700 /deps
+
+FROM debian:bookworm
+RUN --mount=type=cache,target=/c,from=deps,source=/deps,sharing=locked \\
+    N={1}; stat -c %a /c > /seen; cat /c/* >> /seen; echo $N >> /c/more
+"""
+
+
+def test_a_kept_cache_begins_with_files_once(lab: Harness, place: str) -> None:
+    """What a build writes stays for the next one; other files are another cache."""
+
+    def seen(deps: int, number: int) -> list[str]:
+        project.change({"Dockerfile": BEGUN.format(deps, number)})
+        build = lab.build(project, namespace=place, mounts=cache("cache"))
+        return lab.pods.lines(refs(build.wait_ready())["app"], "cat /seen")
+
+    project = lab.git_project({"Dockerfile": "FROM scratch", "werf.yaml": META})
+    assert seen(deps=1, number=7) == ["700", "1"]
+    assert seen(deps=1, number=8) == ["700", "1", "7"]
+    assert seen(deps=2, number=9) == ["700", "2"]
+    assert seen(deps=1, number=10) == ["700", "1", "7", "8"]
+
+
 def test_a_locked_cache_has_one_user_at_a_time(lab: Harness, place: str) -> None:
     config = "project: e2e\nconfigVersion: 1\n"
     files = {}

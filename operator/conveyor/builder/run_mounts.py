@@ -57,7 +57,8 @@ class RunMounts:
         for lock in sorted({str(cache["lock"]) for cache in self._caches if cache.get("lock")}):
             self._locks.append(self._lock(lock))
         for cache in self._caches:
-            self._own(self._real(cache["path"]), cache)
+            if "mode" in cache:  # else it is what it began with
+                self._own(self._real(cache["path"]), cache)
         for path in self._tmpfs:
             real = self._real(path)
             self._rootfs.empty(real)
