@@ -176,6 +176,27 @@ def test_clear_failures(
     assert found.exit_code > 0
 
 
+def _names(path: Path) -> set[str]:
+    with tarfile.open(path) as tar:
+        return set(tar.getnames())
+
+
+def test_what_is_mounted_is_never_captured(engine: Engine, image: str) -> None:
+    """Not even where a command gives the directory above it another name."""
+    moving = script("echo own > /made/own", "mv /made /moved", "echo mounted > /moved/inner/file")
+    later = script("echo more > /moved/inner/more; echo x > /x")
+    exports = [{"id": "e0", "kind": "copy", "sources": ["/moved"]}]
+    found = engine.capture(
+        image, task(moving, later, exports=exports), tmpfs={"/made/inner": "rw,size=1m"}
+    )
+    assert found.done == {"ok": True}, found.log
+    names = [_names(layer.path) for layer in found.layers]
+    assert {"moved", "moved/own"} <= names[0]
+    assert names[1] == {"x"}
+    names.append(_names(found.io / "out/export-e0.tar"))
+    assert not [name for layer in names for name in layer if "inner" in name]
+
+
 _SOCKETS = python(
     "import ctypes, errno",
     "libc = ctypes.CDLL(None, use_errno=True)",

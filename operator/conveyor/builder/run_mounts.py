@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from conveyor.builder.rootfs import Rootfs
 
 _TMPFS_MODE = 0o1777
-# What every container has mounted, whatever its RUNs mount, beside the kernel's file systems and our own directories.
-_OF_EVERY_CONTAINER = (b"etc/hosts", b"etc/hostname", b"etc/resolv.conf")
 _MAX_SECRET = 1 << 20
 
 
@@ -42,8 +40,7 @@ class RunMounts:
             from conveyor.builder.agent_sockets import AgentSockets  # noqa: PLC0415 - start-up time
 
             self._sockets = AgentSockets(rootfs, mounts["sockets"])
-        sockets = [self._real(one["path"]) for one in mounts.get("sockets", ())]
-        rootfs.covering = (*filter(self._is_of_runs, rootfs.mounts), *sockets)
+        rootfs.covered = tuple(self._real(one["path"]) for one in mounts.get("sockets", ()))
 
     def prepare(self, environ: dict[str, str]) -> dict[str, str]:
         """Make everything ready for one command.
@@ -75,10 +72,6 @@ class RunMounts:
             self._sockets.stop()
         while self._locks:
             os.close(self._locks.pop())
-
-    def _is_of_runs(self, mount: bytes) -> bool:
-        inside = mount[len(self._rootfs.root) :]
-        return inside not in _OF_EVERY_CONTAINER and not self._rootfs.is_ours(inside)
 
     def _real(self, path: object) -> bytes:
         return self._rootfs.resolve(str(path).encode("utf-8", "surrogateescape"))

@@ -64,9 +64,8 @@ class Stage:
         self.place = Place()
         self.output = Output(out)
         self._io = io
-        mounts = mount_points(procfs.mountinfo())
-        self._rootfs = Rootfs(root, mounts=mounts)
-        self._snapshot = Snapshot(root, mounts=mounts)
+        self._rootfs = Rootfs(root, look=lambda: mount_points(procfs.mountinfo()))
+        self._snapshot = Snapshot(root, mounts=self._rootfs.mounts)
         self._work = Workplace(self._rootfs, Runner(self.output), io, environment(task))
 
     def run(self) -> None:
@@ -116,6 +115,7 @@ class Stage:
             self._work.run(step, f"{self.place.run}-{self.place.layer}-{index}")
 
     def _capture(self, run: int, layer: int) -> dict[str, object]:
+        self._snapshot.hide(self._rootfs.mounts)
         name = f"{run}-{layer}.tar"
         part = f"{self._io}/out/{name}.part"
         figures = LayerFigures(0, 0, 0)

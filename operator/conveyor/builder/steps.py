@@ -70,6 +70,7 @@ class Workplace:
         if operation is None:
             raise StageFailure("StepInvalid", f"unknown step {step.get('op')!r}")
         operation(self, step, label)
+        self.rootfs.look_again()
 
     def real(self, path: object) -> bytes:
         """The real path of a path of the task."""
