@@ -65,7 +65,7 @@ def main(environment: Mapping[str, str]) -> int:
     try:
         task = parse_task(environment.get("CONVEYOR_COURIER", ""))
         places = tuple(missing(parse_places(environment.get("CONVEYOR_MOUNTS", ""))))
-        files = {place.file for place in places}
+        files = {Path(place.file).name for place in places}
         task = replace(task, inputs=tuple(it for it in task.inputs if it.file in files))
         if task.inputs:
             io.mkdir(parents=True, exist_ok=True)

@@ -133,17 +133,30 @@ def test_half_a_cache_is_none(tmp_path: Path) -> None:
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_what_has_begun_is_not_fetched(tmp_path: Path) -> None:
-    """The registry of this task does not exist: asking it would fail."""
-    (tmp_path / "out").mkdir()
+@pytest.mark.parametrize(
+    ("kind", "there", "reason"),
+    [
+        ("seed", True, None),
+        ("seed", False, "RegistryUnreachable"),
+        ("bundle", True, "RegistryUnreachable"),
+    ],
+)
+def test_what_has_begun_is_not_fetched(
+    tmp_path: Path, kind: str, reason: str | None, *, there: bool
+) -> None:
+    """The registry of this task does not exist: asking it fails."""
+    (tmp_path / "in").mkdir()
+    if there:
+        (tmp_path / "out").mkdir()
     blob = {"run": 0, "kind": "blob", "file": "in/0.tar", "digest": "sha256:" + "a" * 64}
     courier = {
         **json.loads(COURIER),
         "inputs": [{**blob, "size": 1, "gzip": True}],
-        "limits": {"startSeconds": 1},
+        "repo": "127.0.0.1:1/x",
     }
-    seed = {"kind": "seed", "file": "in/0.tar", "to": f"{tmp_path}/out"}
-    assert ran(tmp_path, {"places": [seed]}, json.dumps(courier)) == (0, {})
+    place = {"kind": kind, "file": "in/0.tar", "to": f"{tmp_path}/out"}
+    code, failure = ran(tmp_path, {"places": [place]}, json.dumps(courier))
+    assert (code, failure.get("reason")) == (1 if reason else 0, reason)
 
 
 COURIER = json.dumps({"version": 2, "repo": "registry.example/x", "runs": 1})
