@@ -34,6 +34,7 @@ LAZY = (
     "conveyor.builder.copying",
     "conveyor.builder.exports",
     "conveyor.builder.modes",
+    "conveyor.builder.no_network",
     "conveyor.builder.overlay",
     "conveyor.builder.playbook",
     "conveyor.builder.selection",
@@ -59,7 +60,6 @@ EXCLUDED = (
     "ssl",
     "socket",
     "subprocess",
-    "ctypes",
     "_hashlib",
     "doctest",
     "unittest",
@@ -214,6 +214,7 @@ def put_modules(top: Path, source: Path) -> None:
     for name, file in sorted(reachable(source, library).items()):
         if file.suffix == ".so":
             put(file, top / "lib" / python_folder() / "lib-dynload" / file.name, 0o644)
+            put_libraries(file, top)
             continue
         ours = name.partition(".")[0] == "conveyor"
         base = top / "lib" / ("stage" if ours else python_folder())

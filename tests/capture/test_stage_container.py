@@ -176,6 +176,53 @@ def test_clear_failures(
     assert found.exit_code > 0
 
 
+def _names(path: Path) -> set[str]:
+    with tarfile.open(path) as tar:
+        return set(tar.getnames())
+
+
+def test_what_is_mounted_is_never_captured(engine: Engine, image: str) -> None:
+    """Not even where a command gives the directory above it another name."""
+    moving = script("echo own > /made/own", "mv /made /moved", "echo mounted > /moved/inner/file")
+    later = script("echo more > /moved/inner/more; echo x > /x")
+    exports = [{"id": "e0", "kind": "copy", "sources": ["/moved"]}]
+    found = engine.capture(
+        image, task(moving, later, exports=exports), tmpfs={"/made/inner": "rw,size=1m"}
+    )
+    assert found.done == {"ok": True}, found.log
+    names = [_names(layer.path) for layer in found.layers]
+    assert {"moved", "moved/own"} <= names[0]
+    assert names[1] == {"x"}
+    names.append(_names(found.io / "out/export-e0.tar"))
+    assert not [name for layer in names for name in layer if "inner" in name]
+
+
+_SOCKETS = python(
+    "import ctypes, errno",
+    "libc = ctypes.CDLL(None, use_errno=True)",
+    "for family in (1, 2, 10, 16):",
+    "    found = libc.socket(family, 2, 0)",
+    "    print('open' if found >= 0 else errno.errorcode[ctypes.get_errno()], flush=True)",
+    "try:",
+    "    open('/proc/1/mem', 'r+b')",
+    "    print('the program is open')",
+    "except PermissionError:",
+    "    print('closed')",
+)
+
+
+@pytest.mark.parametrize("user", ["", "1000:1000"])
+def test_no_network(engine: Engine, image: str, user: str) -> None:
+    """Root of the container cannot make the stage program open a socket for it either; the next command has a network."""
+    without = run("/bin/sh", "-c", _SOCKETS, network="none", user=user)
+    found = engine.capture(image, task([without, run("/bin/sh", "-c", _SOCKETS, user=user)]))
+    assert found.done == {"ok": True}, found.log
+    assert found.log.splitlines() == [
+        *("open", "EAFNOSUPPORT", "EAFNOSUPPORT", "EAFNOSUPPORT", "closed"),
+        *("open", "open", "open", "open", "closed"),
+    ]
+
+
 def test_no_shell(engine: Engine, tools: Layer, bases: dict[str, tuple[Layer, ...]]) -> None:
     found = engine.capture(
         engine.image([tools, *bases["static"]]), task([run("/bin/sh", "-c", "true")])

@@ -14,6 +14,8 @@ from tests.cluster.operator_pod import NAMESPACE
 from tests.cluster.registry import refs
 from tests.cluster.test_mounts import _claim, _keygen, _names
 
+from conveyor.api import names
+
 META = "project: e2e\nconfigVersion: 1\n---\nimage: app\ndockerfile: Dockerfile\n"
 
 
@@ -121,6 +123,35 @@ def digest(status: Json) -> str:
     return str(next(row["digest"] for row in rows if row["name"] == "dockerfile"))
 
 
+# --- files for other images -------------------------------------------------------------------------------------------
+
+EXPORTING = """
+FROM debian:bookworm AS made
+RUN --mount=type=cache,target=/opt/kept --mount=source=src,target=/src \\
+    mkdir /out /opt/own && cp /src/one.txt /out/ && echo kept > /opt/kept/file && echo own > /opt/own/file
+
+FROM debian:bookworm
+COPY --from=made {0} /copied/
+RUN find /copied -mindepth 1 | sort > /seen
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "seen", "exporting"),
+    [("/out", ["/copied/one.txt"], 0), ("/opt", ["/copied/own", "/copied/own/file"], 1)],
+    ids=["beside the mounts", "above a mount"],
+)
+def test_files_for_others_come_out_of_a_pod_with_mounts(
+    lab: Harness, source: str, seen: list[str], exporting: int
+) -> None:
+    files = {"Dockerfile": EXPORTING.format(source), "src/one.txt": "one", "werf.yaml": META}
+    build = lab.build(lab.git_project(files))
+    ref = refs(build.wait_ready())["app"]
+    assert lab.pods.lines(ref, "cat /seen") == seen
+    components = [job["metadata"]["labels"][names.LABEL_COMPONENT] for job in build.jobs()]
+    assert components.count(names.COMPONENT_EXPORT) == exporting
+
+
 # --- caches -----------------------------------------------------------------------------------------------------------
 
 COUNT = """
@@ -142,6 +173,31 @@ def test_a_cache_outlives_a_build(lab: Harness, place: str) -> None:
     ref = refs(second.wait_ready())["app"]
     assert lab.pods.shell(ref, "cat /seen; ls -d /c 2>/dev/null || echo gone") == "1\n2\ngone\n"
     assert set(_names(lab, ref)) == {"seen"}
+
+
+BEGUN = """
+FROM debian:bookworm AS deps
+RUN mkdir /deps && echo {0} > /deps/first && chmod 0700 /deps
+
+FROM debian:bookworm
+RUN --mount=type=cache,target=/c,from=deps,source=/deps,sharing=locked \\
+    N={1}; stat -c %a /c > /seen; cat /c/* >> /seen; echo $N >> /c/more
+"""
+
+
+def test_a_kept_cache_begins_with_files_once(lab: Harness, place: str) -> None:
+    """What a build writes stays for the next one; other files are another cache."""
+
+    def seen(deps: int, number: int) -> list[str]:
+        project.change({"Dockerfile": BEGUN.format(deps, number)})
+        build = lab.build(project, namespace=place, mounts=cache("cache"))
+        return lab.pods.lines(refs(build.wait_ready())["app"], "cat /seen")
+
+    project = lab.git_project({"Dockerfile": "FROM scratch", "werf.yaml": META})
+    assert seen(deps=1, number=7) == ["700", "1"]
+    assert seen(deps=1, number=8) == ["700", "1", "7"]
+    assert seen(deps=2, number=9) == ["700", "2"]
+    assert seen(deps=1, number=10) == ["700", "1", "7", "8"]
 
 
 def test_a_locked_cache_has_one_user_at_a_time(lab: Harness, place: str) -> None:

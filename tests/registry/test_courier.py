@@ -228,6 +228,19 @@ def test_exports_are_pushed(delivery: Any, repo: ImageRef) -> None:
     assert gzip.decompress(blob(repo, export["digest"])) == tar
 
 
+def test_an_export_that_was_left_out_is_told(delivery: Any, repo: ImageRef) -> None:
+    delivery.start(task_for(repo, exports=["e0", "e1"]))
+    delivery.live()
+    delivery.run(0)
+    described = delivery.layer("export-e1.tar", {"bin/tool": b"2"})
+    delivery.write("export-e0.json", {"leftOut": True})
+    delivery.write("export-e1.json", {"entries": described["entries"]})
+    delivery.done()
+    code, result = delivery.end()
+    assert (code, result["failure"], result["exports"]["e0"]) == (0, None, None)
+    assert result["exports"]["e1"]["digest"].startswith("sha256:")
+
+
 @contextmanager
 def listening(*answers: int) -> Iterator[tuple[str, list[tuple[str | None, Any]]]]:
     """An address, and what was posted to it: login and body. It answers so, then 204."""

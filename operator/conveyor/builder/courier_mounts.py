@@ -6,11 +6,13 @@ No code of a user has run yet when this does.
 """
 
 import asyncio
+import errno
 import os
 import signal
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -32,6 +34,7 @@ from conveyor.builder.unpack import Placement, Unpacker
 
 _IO: Final = "/tmp/mounts"  # noqa: S108 - a volume of this container alone
 _TERMINATION_LOG: Final = "/dev/termination-log"
+_IS_THERE: Final = (errno.ENOTEMPTY, errno.EEXIST, errno.EISDIR, errno.ENOTDIR)
 _TOP: Final = b"0"
 """The folder of a bundle's only source."""
 
@@ -41,7 +44,7 @@ class Place:
     """Something to lay out.
 
     Attributes:
-        kind: `bundle`: `file` is an input; `secret`: `file` is a path.
+        kind: `bundle`: `file` is an input; `seed`: the same, for a cache that is not there yet; `secret`: `file` is a path.
         to: Absolute path; its directory is there.
         mode, uid, gid: Of a secret.
     """
@@ -61,7 +64,9 @@ def main(environment: Mapping[str, str]) -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: _terminated(log, number, frame))
     try:
         task = parse_task(environment.get("CONVEYOR_COURIER", ""))
-        places = parse_places(environment.get("CONVEYOR_MOUNTS", ""))
+        places = tuple(missing(parse_places(environment.get("CONVEYOR_MOUNTS", ""))))
+        files = {Path(place.file).name for place in places}
+        task = replace(task, inputs=tuple(it for it in task.inputs if it.file in files))
         if task.inputs:
             io.mkdir(parents=True, exist_ok=True)
             asyncio.run(_fetch(task, Exchange(str(io))))
@@ -86,6 +91,16 @@ def parse_places(text: str) -> tuple[Place, ...]:
     return tuple(_place(Fields(item, f"mounts.places[{index}]")) for index, item in items)
 
 
+def missing(places: Iterable[Place]) -> Iterator[Place]:
+    """Leave out what a cache would begin with that has begun: nothing of it is fetched."""
+    seeds: set[str] = set()
+    for place in places:
+        if place.kind == "seed" and (place.to in seeds or os.path.lexists(place.to)):
+            continue
+        seeds.add(place.to)
+        yield place
+
+
 def lay_out(place: Place, io: Path) -> None:
     """Put one thing into its place.
 
@@ -101,18 +116,35 @@ def lay_out(place: Place, io: Path) -> None:
         _copy_secret(place)
         return
     bundle = io / place.file
-    single = not _is_directory(bundle)
     folder, _, name = place.to.rpartition("/")
-    placement = Placement(f"/{name}".encode(), single=single, prefix=_TOP)
+    if place.kind == "seed":
+        _begin_cache(bundle, folder, name)
+    else:
+        _unpack(bundle, folder, name)
+    bundle.unlink()
+
+
+def _unpack(bundle: Path, folder: str, name: str) -> None:
+    placement = Placement(f"/{name}".encode(), single=not _is_directory(bundle), prefix=_TOP)
     with bundle.open("rb") as stream:
         Unpacker(Rootfs(os.fsencode(folder)), placement).run(stream)
-    bundle.unlink()
+
+
+def _begin_cache(bundle: Path, folder: str, name: str) -> None:
+    """A cache appears whole; where another build was faster, its own is used."""
+    with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=folder) as made:
+        _unpack(bundle, made, name)
+        try:
+            Path(made, name).rename(Path(folder, name))
+        except OSError as error:
+            if error.errno not in _IS_THERE:
+                raise
 
 
 def _place(fields: Fields) -> Place:
     kind = fields.text("kind")
-    if kind not in ("bundle", "secret"):
-        raise invalid(f"{fields.path}.kind", "bundle or secret")
+    if kind not in ("bundle", "seed", "secret"):
+        raise invalid(f"{fields.path}.kind", "bundle, seed or secret")
     return Place(
         kind=kind,
         file=fields.text("file"),

@@ -65,10 +65,10 @@ class PushedExport:
 
 @dataclass(slots=True)
 class StageResult:
-    """Grows while the courier works; layers that changed nothing are None."""
+    """Grows while the courier works; layers that changed nothing are None, exports that were left out as well."""
 
     runs: list[tuple[PushedBlob | None, ...]] = field(default_factory=list)
-    exports: dict[str, PushedExport] = field(default_factory=dict)
+    exports: dict[str, PushedExport | None] = field(default_factory=dict)
     failure: Mapping[str, object] | None = None
 
 
@@ -82,7 +82,9 @@ def result_json(result: StageResult) -> dict[str, object]:
     return {
         "version": 1,
         "runs": [{"layers": _layers(run)} for run in result.runs],
-        "exports": {name: export.to_json() for name, export in result.exports.items()},
+        "exports": {
+            name: export.to_json() if export else None for name, export in result.exports.items()
+        },
         "failure": result.failure,
     }
 

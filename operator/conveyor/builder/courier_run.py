@@ -142,8 +142,10 @@ class Courier:
         async with self._slots:
             return await self._pusher.push(lambda: self._exchange.open_output(file), item)
 
-    async def _export(self, name: str) -> PushedExport:
+    async def _export(self, name: str) -> PushedExport | None:
         described = self._exchange.read_output(f"export-{name}.json")
+        if described.get("leftOut") is True:
+            return None
         checksum = described.get("checksum")
         claimed = {"entries": described["entries"]} if "entries" in described else {}
         tar = f"export-{name}.tar"

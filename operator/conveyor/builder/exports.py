@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 _READ = 1 << 20
 
 
+class CoveredError(Exception):
+    """Something that a RUN mounts lies at, above or below what an export takes: what the image has there is not seen."""
+
+
 def export_import(
     rootfs: Rootfs, add: bytes, filters: tuple[Sequence[bytes], Sequence[bytes]], out: int
 ) -> dict[str, object]:
@@ -49,6 +53,7 @@ def export_import(
 
     Raises:
         StageFailure: InputMissing, `add` does not exist.
+        CoveredError: A mount is in the way.
     """
     real = _existing(rootfs, add, "import: add")
     rule = ImportFilter(add, *filters)
@@ -83,6 +88,7 @@ def export_copy(
 
     Raises:
         StageFailure: InputMissing, a source without wildcards does not exist.
+        CoveredError: A mount is in the way.
     """
     tar, described = TarFile(out), []
     texts = [source.decode("utf-8", "surrogateescape") for source in sources]
@@ -147,6 +153,8 @@ def _required(rootfs: Rootfs, base: bytes, path: str) -> None:
 
 def _existing(rootfs: Rootfs, path: bytes, what: str) -> bytes:
     real = rootfs.resolve(path)
+    if rootfs.is_covered(real):
+        raise CoveredError(shown(real))
     if not os.path.lexists(real):
         raise StageFailure(
             "InputMissing", f"{what} {shown(path)}: no such file or directory in this image"

@@ -7,10 +7,12 @@ given by the container that has nothing to hide: out of a descriptor one gets at
 A volume would cost 0.3 s of every pod's start: the kubelet looks that seldom whether volumes are mounted.
 """
 # Part of the tools layer too, which has neither `socket` nor pathlib.
+# ruff: noqa: PTH103, PTH104
 
 from __future__ import annotations
 
 import _thread
+import fcntl
 import os
 import stat
 import struct
@@ -25,11 +27,32 @@ from _socket import (
     socket,
 )
 
+from conveyor.builder.rootfs import Rootfs
+
 ADDRESS = "\0conveyor.dev/io"
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _RIGHTS = struct.Struct("i")
 _ANSWER_SECONDS = 10
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.004, 0.1
+
+
+def make_directories(path: str, *, keep: bool) -> None:
+    """Make what is shared with the courier; unless `keep`, what an image has of that name goes."""
+    if not keep:
+        Rootfs(b"/", mounts=()).remove(path.encode())
+    for name in ("in", "out"):
+        os.makedirs(f"{path}/{name}", exist_ok=True)
+
+
+def hold_alive(path: str) -> int:
+    """Make the file `path`, locked for as long as the returned descriptor is open.
+
+    The courier sees the file only when it is locked, so an unlocked one means: ended.
+    """
+    descriptor = os.open(f"{path}.part", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    os.rename(f"{path}.part", path)
+    return descriptor
 
 
 class Offer:

@@ -18,6 +18,8 @@ from conveyor.builder.failure import StageFailure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from conveyor.builder.users import Identity
 
 _TAIL = 8 << 10
@@ -27,14 +29,23 @@ _DRAIN_MS = 500
 
 
 class Command:
-    """What to run: argument vector, identity, working directory, whole environment."""
+    """What to run: argument vector, identity, working directory, whole environment.
 
-    __slots__ = ("argv", "environ", "identity", "workdir")
+    `confine` is called last of all, in the child; what it takes away the command never gets back.
+    """
+
+    __slots__ = ("argv", "confine", "environ", "identity", "workdir")
 
     def __init__(
-        self, argv: list[str], identity: Identity, workdir: bytes, environ: dict[str, str]
+        self,
+        argv: list[str],
+        identity: Identity,
+        workdir: bytes,
+        environ: dict[str, str],
+        confine: Callable[[], None] | None = None,
     ) -> None:
         self.argv = argv
+        self.confine = confine
         self.identity = identity
         self.workdir = workdir
         self.environ = environ
@@ -86,7 +97,7 @@ class Runner:
 
         Raises:
             StageFailure: NoSuchShell or CommandFailed when it cannot be started, with Docker's
-                exit codes 127 and 126.
+                exit codes 127 and 126; StepInvalid when it cannot be confined.
         """
         out, child_out = os.pipe2(os.O_CLOEXEC)
         report, child_report = os.pipe2(os.O_CLOEXEC)
@@ -165,10 +176,20 @@ def _become(command: Command, out: int, report: int) -> None:
             os.setgroups(command.identity.groups)
             os.setgid(command.identity.gid)
             os.setuid(command.identity.uid)
+        _confine(command, report)
         os.execvpe(command.argv[0], command.argv, command.environ)  # noqa: S606 - that is the job
     except (OSError, ValueError) as error:  # ValueError: a NUL in an argument
         os.write(report, b"%d" % (getattr(error, "errno", None) or errno.EINVAL))
     finally:
+        os._exit(127)
+
+
+def _confine(command: Command, report: int) -> None:
+    try:
+        if command.confine is not None:
+            command.confine()
+    except OSError as error:
+        os.write(report, b"-%d" % (error.errno or errno.EINVAL))
         os._exit(127)
 
 
@@ -190,6 +211,13 @@ def _check_started(command: Command, report: bytes) -> None:
     if not report:
         return
     number, name = int(report), command.argv[0]
+    if number < 0:
+        raise StageFailure(
+            "StepInvalid",
+            f"RUN --network=none: this node has no filters of system calls ({os.strerror(-number)}); "
+            "use another node, or leave it out",
+            command=" ".join(command.argv),
+        )
     if number == errno.ENOENT and name in ("/bin/sh", "sh", "/bin/bash", "bash"):
         raise StageFailure(
             "NoSuchShell",

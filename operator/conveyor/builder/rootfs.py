@@ -16,11 +16,13 @@ from conveyor.builder.failure import StageFailure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 _MAX_LINKS = 255
 _OURS = (b"proc", b"sys", b"dev")
 _TOOLS_PREFIX = b".conveyor"
+# What every container has mounted, whatever its RUNs mount, beside the kernel's file systems and our own directories.
+_OF_EVERY_CONTAINER = (b"etc/hosts", b"etc/hostname", b"etc/resolv.conf")
 
 
 class Rootfs:
@@ -30,12 +32,28 @@ class Rootfs:
         root: Its path, with a trailing slash.
         placed_links: Real paths of symlinks made since the last `forget_links()`; nothing is put
             beyond them, so an archive cannot lay a link and then write through it.
+        mounts: Real paths of what is mounted.
+        covered: Further places that are not the image's own; None unless a RUN has mounted something.
     """
 
-    def __init__(self, root: bytes = b"/", *, mounts: Iterable[bytes] = ()) -> None:
+    def __init__(
+        self,
+        root: bytes = b"/",
+        *,
+        mounts: Iterable[bytes] = (),
+        look: Callable[[], Iterable[bytes]] | None = None,
+    ) -> None:
+        """Take what is mounted as given, or with `look` from there, now and whenever it may have changed."""
         self.root = root if root.endswith(b"/") else root + b"/"
-        self.mounts = frozenset(mounts)
+        self.mounts = frozenset(look() if look else mounts)
+        self._look = look
         self.placed_links: set[bytes] = set()
+        self.covered: tuple[bytes, ...] | None = None
+
+    def look_again(self) -> None:
+        """After a command: a directory with a mount in it may have another name."""
+        if self._look:
+            self.mounts = frozenset(self._look())
 
     def forget_links(self) -> None:
         """Begin a new archive: symlinks that are there now may be followed."""
@@ -131,6 +149,18 @@ class Rootfs:
         """Whether a path relative to the root is never part of an image."""
         first = relative.split(b"/", 1)[0]
         return first in _OURS or first.startswith(_TOOLS_PREFIX)
+
+    def is_covered(self, real: bytes) -> bool:
+        """Whether something that a RUN has mounted lies at, above or below a real path: what the image has is not seen."""
+        if self.covered is None:
+            return False
+        below = real.rstrip(b"/") + b"/"
+        mounts = (*filter(self._is_of_runs, self.mounts), *self.covered)
+        return any(below.startswith(mount + b"/") or mount.startswith(below) for mount in mounts)
+
+    def _is_of_runs(self, mount: bytes) -> bool:
+        inside = mount[len(self.root) :]
+        return inside not in _OF_EVERY_CONTAINER and not self.is_ours(inside)
 
     def _holds_mount(self, directory: bytes) -> bool:
         return any(mount.startswith(directory + b"/") for mount in self.mounts)

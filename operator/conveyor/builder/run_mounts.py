@@ -40,6 +40,7 @@ class RunMounts:
             from conveyor.builder.agent_sockets import AgentSockets  # noqa: PLC0415 - start-up time
 
             self._sockets = AgentSockets(rootfs, mounts["sockets"])
+        rootfs.covered = tuple(self._real(one["path"]) for one in mounts.get("sockets", ()))
 
     def prepare(self, environ: dict[str, str]) -> dict[str, str]:
         """Make everything ready for one command.
@@ -53,7 +54,8 @@ class RunMounts:
         for lock in sorted({str(cache["lock"]) for cache in self._caches if cache.get("lock")}):
             self._locks.append(self._lock(lock))
         for cache in self._caches:
-            self._own(self._real(cache["path"]), cache)
+            if "mode" in cache:  # else it is what it began with
+                self._own(self._real(cache["path"]), cache)
         for path in self._tmpfs:
             real = self._real(path)
             self._rootfs.empty(real)

@@ -61,6 +61,10 @@ class Snapshot:
         self._newest = 0
         self.entries = 0
 
+    def hide(self, mounts: Iterable[bytes]) -> None:
+        """From now on leave out these mounts, wherever they were before."""
+        self._hidden = _hidden_names(self._root, mounts)
+
     def take(self) -> None:
         """Walk everything; remember it as the state before.
 

@@ -10,13 +10,12 @@ one is mounted there. Runs as process 1 on the tools' own Python, standard libra
     out/   <run>-<layer>.tar, <run>.json, export-<id>.tar, export-<id>.json, done.json
 """
 # Names are bytes that need not be UTF-8, and pathlib has no bytes paths.
-# ruff: noqa: PTH103, PTH104, PTH108, PTH110, PTH123
+# ruff: noqa: PTH104, PTH108, PTH110, PTH123
 
 from __future__ import annotations
 
 import base64
 import binascii
-import fcntl
 import gc
 import json
 import os
@@ -27,7 +26,7 @@ import zlib
 
 from conveyor.builder import procfs
 from conveyor.builder.failure import StageFailure
-from conveyor.builder.handover import Offer
+from conveyor.builder.handover import Offer, hold_alive, make_directories
 from conveyor.builder.layer import LayerFigures, write_layer
 from conveyor.builder.processes import Output, Runner
 from conveyor.builder.rootfs import Rootfs
@@ -66,9 +65,8 @@ class Stage:
         self.place = Place()
         self.output = Output(out)
         self._io = io
-        mounts = mount_points(procfs.mountinfo())
-        self._rootfs = Rootfs(root, mounts=mounts)
-        self._snapshot = Snapshot(root, mounts=mounts)
+        self._rootfs = Rootfs(root, look=lambda: mount_points(procfs.mountinfo()))
+        self._snapshot = Snapshot(root, mounts=self._rootfs.mounts)
         self._work = Workplace(self._rootfs, Runner(self.output), io, environment(task))
 
     def run(self) -> None:
@@ -118,6 +116,7 @@ class Stage:
             self._work.run(step, f"{self.place.run}-{self.place.layer}-{index}")
 
     def _capture(self, run: int, layer: int) -> dict[str, object]:
+        self._snapshot.hide(self._rootfs.mounts)
         name = f"{run}-{layer}.tar"
         part = f"{self._io}/out/{name}.part"
         figures = LayerFigures(0, 0, 0)
@@ -151,6 +150,8 @@ class Stage:
                 report = exports.export_import(self._rootfs, raw(export["add"]), filters, out)
             else:
                 report = exports.export_copy(self._rootfs, _paths(export, "sources"), out, export)
+        except exports.CoveredError:
+            report = {"leftOut": True}
         finally:
             os.close(out)
         os.rename(f"{base}.tar.part", f"{base}.tar")
@@ -189,25 +190,6 @@ def main() -> int:
     finally:
         os.close(lock)
     return code
-
-
-def make_directories(path: str, *, keep: bool) -> None:
-    """Make what is shared with the courier; unless `keep`, what an image has of that name goes."""
-    if not keep:
-        Rootfs(b"/", mounts=()).remove(path.encode())
-    for name in ("in", "out"):
-        os.makedirs(f"{path}/{name}", exist_ok=True)
-
-
-def hold_alive(path: str) -> int:
-    """Make the file `path`, locked for as long as the returned descriptor is open.
-
-    The courier sees the file only when it is locked, so an unlocked one means: ended.
-    """
-    descriptor = os.open(f"{path}.part", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    os.rename(f"{path}.part", path)
-    return descriptor
 
 
 def parse_task(text: str) -> Task:

@@ -18,7 +18,7 @@ from conveyor.builder.procfs import oom_kills
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from conveyor.builder.rootfs import Rootfs
@@ -70,6 +70,7 @@ class Workplace:
         if operation is None:
             raise StageFailure("StepInvalid", f"unknown step {step.get('op')!r}")
         operation(self, step, label)
+        self.rootfs.look_again()
 
     def real(self, path: object) -> bytes:
         """The real path of a path of the task."""
@@ -122,7 +123,7 @@ def _exec(work: Workplace, step: Step, _label: str) -> None:
         raise StageFailure("StepInvalid", "RUN without a command")
     environ = {**work.environ, **{str(k): str(v) for k, v in step.get("env", {}).items()}}
     environ.setdefault("HOME", who.home)
-    command = Command(argv, who, workdir, environ)
+    command = Command(argv, who, workdir, environ, _confinement(step))
     written = _write_scripts(work, step)
     try:
         status = _run_mounted(work, command)
@@ -131,6 +132,16 @@ def _exec(work: Workplace, step: Step, _label: str) -> None:
             work.rootfs.remove(written)
     if status:
         raise _failed(status, _shell_text(argv))
+
+
+def _confinement(step: Step) -> Callable[[], None] | None:
+    if not step.get("network"):
+        return None
+    if step["network"] != "none":
+        raise StageFailure("StepInvalid", f"unknown network {step['network']!r}")
+    from conveyor.builder import no_network  # noqa: PLC0415 - only here: start-up time
+
+    return no_network.NoNetwork()
 
 
 def _run_mounted(work: Workplace, command: Command) -> int:

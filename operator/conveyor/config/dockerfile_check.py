@@ -44,7 +44,6 @@ _REPEATED = frozenset({"mount", "exclude"})
 TRIGGERS_REFUSED = frozenset({"ONBUILD", "FROM", "MAINTAINER"})
 _RUN_VALUES = {"network": ("default", "none", "host"), "security": ("sandbox", "insecure")}
 _UNBUILDABLE_FLAGS: Mapping[str, str] = {
-    "--network=none": "without privileges nothing can promise that a build pod has no network; leave it out",
     "--network=host": "commands use the network of their pod, never the node's; leave it out",
     "--security=insecure": "build pods have no privileges; leave it out",
 }

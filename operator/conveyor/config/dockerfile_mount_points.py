@@ -14,6 +14,7 @@ from conveyor.config.dockerfile_mounts import RunMount
 from conveyor.config.dockerfile_patterns import has_wildcard
 from conveyor.config.mounts import MAX_MOUNTS, why_not
 
+_NOTHING: Final = "scratch"
 _SECRETS: Final = "/run/secrets"
 _AGENT: Final = "/run/buildkit/ssh_agent"
 # A pod has mounts of its own there, for which a read-only directory has no room.
@@ -84,6 +85,16 @@ def bound_path(mount: RunMount) -> str:
     return posixpath.normpath("/" + mount.source.lstrip("/"))
 
 
+def seeded(mount: RunMount) -> bool:
+    """Whether a cache begins with files of a stage or an image.
+
+    BuildKit makes a directory of its own, empty, where an owner or a mode is given for the whole of it.
+    """
+    if mount.type != "cache" or mount.source_image in ("", _NOTHING):
+        return False
+    return bound_path(mount) != "/" or (mount.mode, mount.uid, mount.gid) == (None, None, None)
+
+
 def owned(mount: RunMount) -> bool:
     """Whether a secret's file belongs to somebody else than root."""
     return bool(mount.uid or mount.gid)
@@ -142,19 +153,35 @@ def _unbuildable(mount: RunMount) -> str:
     match mount.type:
         case "bind":
             return _unbuildable_bind(mount)
-        case "cache" | "tmpfs" if mount.source_image or mount.source:
-            text = "from and source, the content to begin with, are not supported"
-            return f"{text}; copy it in the RUN"
-        case "tmpfs" if mount.read_only:
-            return "a read-only tmpfs is not supported; leave ro out"
+        case "cache":
+            return _unbuildable_cache(mount)
+        case "tmpfs":
+            return _unbuildable_tmpfs(mount)
         case "secret" if (mount.mode or 0) > _MAX_MODE:
             return f"mode {mount.mode:o} is not supported; at most {_MAX_MODE:o}"
     return ""
 
 
 def _unbuildable_bind(mount: RunMount) -> str:
-    if mount.source_image == "scratch":
+    if mount.source_image == _NOTHING:
         return "from=scratch is not supported; use type=tmpfs or type=cache"
+    return _unbuildable_source(mount)
+
+
+def _unbuildable_cache(mount: RunMount) -> str:
+    if bound_path(mount) != "/" and mount.source_image in ("", _NOTHING):
+        text = "source without from, a directory inside of the cache, is not supported"
+        return f"{text}; mount the whole cache, or add from"
+    return _unbuildable_source(mount)
+
+
+def _unbuildable_tmpfs(mount: RunMount) -> str:
+    if mount.source_image or mount.source:
+        return "from and source are not supported, it is empty; copy in the RUN"
+    return "a read-only tmpfs is not supported; leave ro out" if mount.read_only else ""
+
+
+def _unbuildable_source(mount: RunMount) -> str:
     if has_wildcard(mount.source):
         return f"source {mount.source}: names with * ? [ are not supported; mount their directory"
     return ""

@@ -40,7 +40,9 @@ def _decide_export(draft: Draft, export: Export) -> StageView:
 
 def _exporting_jobs(situation: Situation, export: Export) -> tuple[ObservedJob, ...]:
     jobs = [
-        job for job in situation.jobs if export.key in job.exports.values() and not job.deleting
+        job
+        for job in situation.jobs
+        if export.key in job.exports.values() and not job.deleting and not _left_out(job, export)
     ]
     if export.external:
         return tuple(job for job in jobs if not job.digests)
@@ -54,6 +56,15 @@ def _exporting_jobs(situation: Situation, export: Export) -> tuple[ObservedJob, 
             if job.digests
             else stored is not None and job.parent == stored.manifest_digest
         )
+    )
+
+
+def _left_out(job: ObservedJob, export: Export) -> bool:
+    """Whether the Job had something mounted where the files are, and does not see what the image has there."""
+    found = job.result.exports
+    return bool(job.digests) and any(
+        key == export.key and local in found and found[local] is None
+        for local, key in job.exports.items()
     )
 
 

@@ -122,9 +122,9 @@ def _runs_commands(stage: PlannedStage) -> bool:
 def _exports_from(plan: BuildPlan, image: PlannedImage, last: PlannedStage) -> tuple[Export, ...]:
     """What others want of this image, when this stage is its last: exported by the same pod, no further one starts.
 
-    With mounts it is not the image that the pod sees.
+    With `mount` of werf.yaml it is not the image that the pod sees; what a RUN mounts is in the way of few files.
     """
-    if last is not image.stages[-1] or last.work.mounts or last.work.run_mounts:
+    if last is not image.stages[-1] or last.work.mounts:
         return ()
     wanted = {
         export.key: export

@@ -48,6 +48,20 @@ def mount_export(
     return _files_export(files, (bound_path(mount),), stage, plan)
 
 
+def seeds_of(stages: Sequence[PlannedStage], plan: BuildPlan) -> dict[str, str]:
+    """Return what tells caches apart that begin with files of an image: its name to what it is now."""
+    blocks = (stage.work.block for stage in stages)
+    mounts = (it for block in blocks if block for step in block.steps for it in step.mounts)
+    found = (it.files for it in mounts if it.mount.type == "cache" and it.files is not None)
+    return {files.image: _origin(files, plan) for files in found}
+
+
+def _origin(files: CopySource, plan: BuildPlan) -> str:
+    if files.external:
+        return files.image
+    return plan.image(files.image).stages[-1].digest or files.image
+
+
 def _import_export(planned: PlannedImport, platform: str) -> Export:
     import_ = planned.import_
     return Export(
@@ -80,10 +94,9 @@ def _files_export(
     flags: Sequence[str] = (),
 ) -> Export:
     """Return the export of files for a stage; an external image is taken for its platform."""
-    origin, platform = source.image, source.platform or stage.platform
+    origin, platform = _origin(source, plan), source.platform or stage.platform
     if not source.external:
-        platform = plan.image(origin).stages[-1].platform
-        origin = plan.image(origin).stages[-1].digest or origin
+        platform = plan.image(source.image).stages[-1].platform
     elif platform != DEFAULT_PLATFORM:
         origin = f"{origin} [{platform}]"
     return Export(

@@ -65,7 +65,7 @@ class StageResult:
     """Everything a Job has reported so far."""
 
     runs: tuple[RunResult, ...] = ()
-    exports: Mapping[str, ExportResult] = field(default_factory=dict)
+    exports: Mapping[str, ExportResult | None] = field(default_factory=dict)
     failure: Failure | None = None
 
 
@@ -184,6 +184,7 @@ class JobOrder:
         image: Its name in werf.yaml, of a block `IMAGE/stage/NAME`; "" for a Job that only exports.
         platform: `os/arch[/variant]` of the image: where the pod has to run.
         execution: Reference by digest of the parent's execution image, which the stage container runs.
+        seeds: What the images are now that caches of a RUN begin with files of, by name (`exports.seeds_of`).
     """
 
     image: str
@@ -193,4 +194,5 @@ class JobOrder:
     platform: str = DEFAULT_PLATFORM
     exports: tuple[Export, ...] = ()
     bundles: Mapping[str, Bundle] = field(default_factory=dict)
+    seeds: Mapping[str, str] = field(default_factory=dict)
     attempt: int = 0

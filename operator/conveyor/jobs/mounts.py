@@ -68,7 +68,7 @@ def without_hidden_exports(order: JobOrder) -> JobOrder:
 
     Planned mounts are known before; those that the labels of a foreign image tell of only now.
     """
-    hidden = order.stages and (_planned(order) or _other_points(order) or _in_run(order))
+    hidden = order.stages and (_planned(order) or _other_points(order))
     return replace(order, exports=()) if hidden else order
 
 
@@ -77,10 +77,6 @@ def _planned(order: JobOrder) -> tuple[Mount, ...]:
     if not order.stages or order.stages[0].work.emptied:
         return ()
     return order.stages[0].work.mounts
-
-
-def _in_run(order: JobOrder) -> bool:
-    return any(stage.work.run_mounts for stage in order.stages)
 
 
 def _add(

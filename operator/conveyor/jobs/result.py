@@ -54,7 +54,10 @@ def parse_result(text: str) -> StageResult | None:
         data = json.loads(text)
         return StageResult(
             runs=tuple(_run(run) for run in _list(data.get("runs"))),
-            exports={str(key): _export(value) for key, value in _items(data.get("exports"))},
+            exports={
+                str(key): None if value is None else _export(value)
+                for key, value in _items(data.get("exports"))
+            },
             failure=_failure(data["failure"]) if data.get("failure") else None,
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

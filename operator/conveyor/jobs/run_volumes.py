@@ -12,7 +12,7 @@ from typing import Final
 from conveyor.api import names
 from conveyor.api.refs import SecretKeyRef
 from conveyor.api.v1alpha1 import ImageBuild
-from conveyor.config.dockerfile_mount_points import owned
+from conveyor.config.dockerfile_mount_points import bound_path, owned
 from conveyor.jobs.model import JobOrder
 from conveyor.jobs.run_mounts import RunPoint, run_points
 from conveyor.plan import labels
@@ -29,6 +29,7 @@ VALUE: Final = "value"
 _BINDS: Final = "run-binds"
 _COPIES: Final = "run-secrets"
 _CACHE: Final = "run-cache"
+_COLD: Final = "run-cold-caches"
 _READ_BY_ROOT: Final = 0o400
 
 
@@ -77,6 +78,13 @@ def bind_place(point: RunPoint) -> str:
     return f"{LAID_PATH}/{_BINDS}/{point.name}"
 
 
+def seed_place(order: JobOrder, point: RunPoint, *, kept: bool) -> str:
+    """Where `mounts` lays out what a new cache begins with; `kept`: in a claim."""
+    if not kept:
+        return f"{LAID_PATH}/{_COLD}/{point.name}"
+    return f"{LAID_PATH}/{_CACHE}/{cache_path(order, point).rpartition('/')[2]}"
+
+
 def copied_secrets(points: tuple[RunPoint, ...]) -> Iterator[tuple[RunPoint, str, str]]:
     """(mount, from, to) of the secrets that `mounts` copies: those that are another user's."""
     for point in points:
@@ -90,17 +98,18 @@ def secret_file(point: RunPoint) -> str:
     return f"{SECRETS_PATH}/{point.name}/{VALUE}"
 
 
-def cache_key(point: RunPoint) -> str:
-    """What tells caches apart: an id, and as in BuildKit, whose directory it is meant to be."""
+def cache_key(order: JobOrder, point: RunPoint) -> str:
+    """What tells caches apart: an id, and as in BuildKit, whose directory it is meant to be, and what it begins with."""
     mount = point.mount
     owner = (str(mount.uid or 0), str(mount.gid or 0), str(mount.mode or 0))
     name = mount.cache_id or point.target
-    return f"{names.label_value(name)[:40]}-{sha256_args(name, *owner)[:16]}"
+    begins = (order.seeds[point.files.image], bound_path(mount)) if point.files else ()
+    return f"{names.label_value(name)[:40]}-{sha256_args(name, *owner, *begins)[:16]}"
 
 
 def cache_path(order: JobOrder, point: RunPoint) -> str:
     """Return a cache's directory in its volume; a private one is that of the image alone."""
-    key = cache_key(point)
+    key = cache_key(order, point)
     if point.mount.sharing == "private":
         key += f"-{sha256_args(order.image)[:16]}"
     return f"{_project(order)}/caches/{key}"
@@ -116,11 +125,17 @@ def lock_file(order: JobOrder, point: RunPoint) -> str:
 def _cache(found: RunVolumes, point: RunPoint, order: JobOrder, build: ImageBuild) -> None:
     kept = build.spec.mounts.cache
     if kept is None:
-        found.add(point.name, {"emptyDir": {}})
-        found.stage.append(_at(point.name, point))
+        _cold_cache(found, point)
         return
     claim = {"claimName": kept.persistent_volume_claim.claim_name}
     found.add(_CACHE, {"persistentVolumeClaim": claim})
+    caches: Json = {
+        "name": _CACHE,
+        "mountPath": f"{LAID_PATH}/{_CACHE}",
+        "subPath": f"{_project(order)}/caches",
+    }
+    if point.files and caches not in found.laying:
+        found.laying.append(caches)
     found.stage.append(_at(_CACHE, point, sub_path=cache_path(order, point)))
     locks: Json = {
         "name": _CACHE,
@@ -129,6 +144,15 @@ def _cache(found: RunVolumes, point: RunPoint, order: JobOrder, build: ImageBuil
     }
     if lock_file(order, point) and locks not in found.stage:
         found.stage.append(locks)
+
+
+def _cold_cache(found: RunVolumes, point: RunPoint) -> None:
+    if point.files:
+        found.lay(_COLD, {"emptyDir": {}})
+        found.stage.append(_at(_COLD, point, sub_path=point.name))
+    else:
+        found.add(point.name, {"emptyDir": {}})
+        found.stage.append(_at(point.name, point))
 
 
 def _project(order: JobOrder) -> str:

@@ -100,7 +100,7 @@ def laying_tasks(order: JobOrder, plan: BuildPlan, around: Surroundings) -> tupl
     inputs = Inputs()
     names = tuple(repository.name for repository in around.git)
     run = StageRun(number=0, order=order, plan=plan, inputs=inputs, repositories=names)
-    found = places(order, run, around.secrets)
+    found = places(order, run, around.secrets, keeps_caches=around.keeps_caches)
     if not found:
         return None
     fetching = {**_courier(order, around, inputs), "runs": 1, "exports": [], "callback": None}

@@ -57,6 +57,7 @@ def _block_step(
                 "env": dict(command.env),
                 "user": command.user,
                 "workdir": command.workdir,
+                **_network(step),
                 **_scripts(step),
             }
         case "COPY" | "ADD":
@@ -74,6 +75,11 @@ def _block_step(
 
 def _workdir(config: Mapping[str, object]) -> str:
     return absolute(inner(config), ".")
+
+
+def _network(step: BlockStep) -> Json:
+    """Only `none` is anything to do: `default` is the pod's own."""
+    return {"network": "none"} if step.instruction.flag("network") == "none" else {}
 
 
 def _scripts(step: BlockStep) -> Json:

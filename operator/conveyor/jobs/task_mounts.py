@@ -10,7 +10,13 @@ from conveyor.config.dockerfile_mount_points import bound_path
 from conveyor.jobs import exports, ssh
 from conveyor.jobs.model import JobOrder
 from conveyor.jobs.run_mounts import RunPoint, run_points
-from conveyor.jobs.run_volumes import bind_place, copied_secrets, lock_file, secret_file
+from conveyor.jobs.run_volumes import (
+    bind_place,
+    copied_secrets,
+    lock_file,
+    secret_file,
+    seed_place,
+)
 from conveyor.jobs.task_inputs import Json, StageRun
 from conveyor.plan.digest import OWN_REPOSITORY
 from conveyor.plan.model import DockerfileBlock
@@ -41,10 +47,12 @@ def stage_mounts(
     }
 
 
-def places(order: JobOrder, run: StageRun, secrets: frozenset[str]) -> list[Json]:
+def places(
+    order: JobOrder, run: StageRun, secrets: frozenset[str], *, keeps_caches: bool
+) -> list[Json]:
     """Return what the container `mounts` lays out, [] when nothing; files are asked of it by `run`."""
     points = run_points(order)
-    return [*_binds(order, points, run), *_secrets(points, secrets)]
+    return [*_files(order, points, run, kept=keeps_caches), *_secrets(points, secrets)]
 
 
 def _is_cache(point: RunPoint) -> bool:
@@ -53,21 +61,24 @@ def _is_cache(point: RunPoint) -> bool:
 
 def _cache(order: JobOrder, point: RunPoint, *, kept: bool) -> Json:
     mount = point.mount
-    return {
-        "path": point.target,
-        "mode": _DIRECTORY if mount.mode is None else mount.mode,
-        "uid": mount.uid or 0,
-        "gid": mount.gid or 0,
-        "lock": lock_file(order, point) if kept else "",
-    }
+    found: Json = {"path": point.target, "lock": lock_file(order, point) if kept else ""}
+    if point.files is None:
+        mode = _DIRECTORY if mount.mode is None else mount.mode
+        found |= {"mode": mode, "uid": mount.uid or 0, "gid": mount.gid or 0}
+    return found
 
 
-def _binds(order: JobOrder, points: tuple[RunPoint, ...], run: StageRun) -> Iterator[Json]:
+def _files(
+    order: JobOrder, points: tuple[RunPoint, ...], run: StageRun, *, kept: bool
+) -> Iterator[Json]:
     block = order.stages[0].work.block if order.stages else None
     for point in points:
         if point.files is not None and block is not None:
             file = _bound(point, run, block)
-            yield {"kind": "bundle", "file": file, "to": bind_place(point)}
+            if point.mount.type == "cache":
+                yield {"kind": "seed", "file": file, "to": seed_place(order, point, kept=kept)}
+            else:
+                yield {"kind": "bundle", "file": file, "to": bind_place(point)}
 
 
 def _bound(point: RunPoint, run: StageRun, block: DockerfileBlock) -> str:

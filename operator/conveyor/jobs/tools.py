@@ -15,6 +15,8 @@ from conveyor.jobs.work import needs_pod
 from conveyor.plan.model import BuildPlan, PlannedImage, PlannedStage, StageState
 
 _MAX_SHOWN = 10
+_WITHOUT_NETWORK = ("linux/amd64", "linux/arm64")
+"""Where the stage program knows how to take the network from a command (`builder/no_network.py`)."""
 
 
 def check_tools(
@@ -52,6 +54,13 @@ def _problems(
         yield f"this operator has no tools for {_only(machine, tools)}"
     elif machine not in ansible and any(stage.work.tasks for stage in stages):
         yield f"this operator has no ansible for {_only(machine, ansible)}"
+    elif machine not in _WITHOUT_NETWORK and any(map(_has_no_network, stages)):
+        yield f"RUN --network=none is possible on {' and '.join(_WITHOUT_NETWORK)}, not on {machine}"
+
+
+def _has_no_network(stage: PlannedStage) -> bool:
+    steps = stage.work.block.steps if stage.work.block else ()
+    return any(step.instruction.flag("network") == "none" for step in steps)
 
 
 def _runs(stage: PlannedStage) -> bool:

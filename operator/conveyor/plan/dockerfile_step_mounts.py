@@ -12,6 +12,7 @@ from conveyor.config.dockerfile_mount_points import (
     UnbuildableMountError,
     check_mounts,
     mount_points,
+    seeded,
 )
 from conveyor.config.dockerfile_mounts import RunMount, mount_flags, parse_mount
 from conveyor.plan.model import CopySource, PlannedMount
@@ -64,7 +65,7 @@ def moved(workdir: str, path: str) -> str:
 
 
 def _files(mount: RunMount, sources: Mapping[str, CopySource]) -> CopySource | None:
-    if mount.type != "bind":
+    if mount.type != "bind" and not seeded(mount):
         return None
     return sources[mount.source_image] if mount.source_image else CopySource()
 

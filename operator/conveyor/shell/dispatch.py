@@ -78,6 +78,7 @@ class Dispatcher:
             platform=platform,
             exports=action.exports,
             bundles=bundles,
+            seeds=exports.seeds_of(action.stages, plan),
             attempt=action.attempt,
         )
         order = without_hidden_exports(order)

@@ -6,12 +6,14 @@ import os
 import signal
 import tarfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from conveyor.builder.courier_errors import CourierError
-from conveyor.builder.courier_mounts import Place, lay_out, main, parse_places
+from conveyor.builder.courier_mounts import Place, lay_out, main, missing, parse_places
+from conveyor.builder.tarformat import TarError
 
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="owners are set")
 
@@ -83,6 +85,80 @@ def test_a_secret_is_copied_for_its_user(tmp_path: Path) -> None:
     assert figures(tmp_path / "copy") == (0o440, 5, 6)
 
 
+# --- what caches begin with -------------------------------------------------------------------------------------------
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("entries", "path"),
+    [((("0/", None), ("0/f", b"x")), "f"), ((("0/name", b"x"),), "")],
+    ids=["directory", "file"],
+)
+def test_a_new_cache_begins_with_files(
+    tmp_path: Path, entries: tuple[tuple[str, bytes | None], ...], path: str
+) -> None:
+    place = replace(bundle(tmp_path, *entries), kind="seed")
+    assert list(missing([place])) == [place]
+    lay_out(place, tmp_path)
+    assert [it.name for it in (tmp_path / "out").iterdir()] == ["run-0"]
+    assert (tmp_path / "out/run-0" / path).read_bytes() == b"x"
+    assert figures(tmp_path / "out/run-0" / path) == (0o640, 1000, 1001)
+
+
+def test_a_cache_that_has_begun_stays_as_it_is(tmp_path: Path) -> None:
+    place = replace(bundle(tmp_path, ("0/", None), ("0/f", b"x")), kind="seed")
+    (tmp_path / "out/run-0").mkdir()
+    assert list(missing([place])) == []
+    again = replace(place, to=f"{tmp_path}/out/other")
+    assert list(missing([again, replace(again, file="in/1.tar")])) == [again]
+
+
+@needs_root
+def test_of_two_builds_that_begin_a_cache_one_wins(tmp_path: Path) -> None:
+    place = replace(bundle(tmp_path, ("0/", None), ("0/f", b"x")), kind="seed")
+    (tmp_path / "out/run-0").mkdir()
+    (tmp_path / "out/run-0/theirs").touch()
+    lay_out(place, tmp_path)
+    assert [it.name for it in (tmp_path / "out").iterdir()] == ["run-0"]
+    assert [it.name for it in (tmp_path / "out/run-0").iterdir()] == ["theirs"]
+
+
+@needs_root
+def test_half_a_cache_is_none(tmp_path: Path) -> None:
+    place = replace(bundle(tmp_path, ("0/", None), ("0/f", b"x" * 5000)), kind="seed")
+    whole = (tmp_path / "in/0.tar").read_bytes()
+    (tmp_path / "in/0.tar").write_bytes(whole[:2000])
+    with pytest.raises(TarError):
+        lay_out(place, tmp_path)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "there", "reason"),
+    [
+        ("seed", True, None),
+        ("seed", False, "RegistryUnreachable"),
+        ("bundle", True, "RegistryUnreachable"),
+    ],
+)
+def test_what_has_begun_is_not_fetched(
+    tmp_path: Path, kind: str, reason: str | None, *, there: bool
+) -> None:
+    """The registry of this task does not exist: asking it fails."""
+    (tmp_path / "in").mkdir()
+    if there:
+        (tmp_path / "out").mkdir()
+    blob = {"run": 0, "kind": "blob", "file": "in/0.tar", "digest": "sha256:" + "a" * 64}
+    courier = {
+        **json.loads(COURIER),
+        "inputs": [{**blob, "size": 1, "gzip": True}],
+        "repo": "127.0.0.1:1/x",
+    }
+    place = {"kind": kind, "file": "in/0.tar", "to": f"{tmp_path}/out"}
+    code, failure = ran(tmp_path, {"places": [place]}, json.dumps(courier))
+    assert (code, failure.get("reason")) == (1 if reason else 0, reason)
+
+
 COURIER = json.dumps({"version": 2, "repo": "registry.example/x", "runs": 1})
 
 
@@ -117,7 +193,7 @@ def test_a_secret_that_has_gone_is_told(tmp_path: Path) -> None:
     ("mounts", "said"),
     [
         ([], "mounts must be an object"),
-        ({"places": [{"kind": "x"}]}, "mounts.places[0].kind must be bundle or secret"),
+        ({"places": [{"kind": "x"}]}, "mounts.places[0].kind must be bundle, seed or secret"),
         ({"places": [{"kind": "bundle", "file": "a"}]}, "mounts.places[0].to must be"),
     ],
 )

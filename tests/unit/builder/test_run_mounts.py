@@ -41,6 +41,19 @@ def test_a_new_cache_gets_its_owner_and_a_used_one_keeps_what_it_has(tmp_path: P
 
 
 @needs_root
+def test_a_cache_that_began_with_files_is_as_they_were(tmp_path: Path) -> None:
+    """Even if there were none."""
+    (tmp_path / "c").mkdir(mode=0o711)
+    (tmp_path / "c").chmod(0o711)
+    lock = tmp_path / "lock"
+    mounts = mounted(tmp_path, caches=[{"path": "/c", "lock": str(lock)}])
+    mounts.prepare({})
+    assert _held(lock)
+    mounts.release()
+    assert (tmp_path / "c").stat().st_mode & 0o7777 == 0o711
+
+
+@needs_root
 def test_a_mount_inside_of_a_cache_does_not_make_it_used(tmp_path: Path) -> None:
     """The runtime has made its mount point there."""
     (tmp_path / "c/deep").mkdir(parents=True)

@@ -1,6 +1,7 @@
 """COPY's destination rules, users and groups, and what an export gives for them."""
 
 import os
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,11 @@ import pytest
 
 from conveyor.builder import users
 from conveyor.builder.copying import copy
-from conveyor.builder.exports import export_copy, export_import
+from conveyor.builder.exports import CoveredError, export_copy, export_import
 from conveyor.builder.failure import StageFailure
+from conveyor.builder.processes import Output
 from conveyor.builder.rootfs import Rootfs
+from conveyor.builder.run_mounts import RunMounts
 
 ME, MY_GROUP = os.getuid(), os.getgid()
 
@@ -254,3 +257,87 @@ def test_import_of_what_is_not_there(tmp_path: Path, source: Path) -> None:
     with pytest.raises(StageFailure, match="import: add /gone: no such file") as caught:
         exported(tmp_path, source, "/gone")
     assert caught.value.reason == "InputMissing"
+
+
+# --- what a RUN has mounted -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Rootfs:
+    """`/work/cache` and `/usr/lib/secret` are mounted by a RUN, `/etc/hosts` and `/proc` are in every container."""
+    root = tmp_path / "root"
+    for folder in ("out", "work/cache/deep", "work/made", "usr/lib", "etc", "proc"):
+        (root / folder).mkdir(parents=True)
+    for file in ("out/tool", "work/made/file", "work/cache/deep/file", "usr/lib/secret"):
+        (root / file).write_text(file)
+    for file in ("etc/hosts", "etc/issue", "workers"):
+        (root / file).touch()
+    (root / "lib").symlink_to("usr/lib")
+    (root / "links").mkdir()
+    (root / "links/into").symlink_to("/work/cache/deep")
+    points = ("work/cache", "usr/lib/secret", "etc/hosts", "proc")
+    rootfs = Rootfs(os.fsencode(root), mounts=[os.fsencode(root / point) for point in points])
+    RunMounts(rootfs, {"caches": []}, Output(1))
+    return rootfs
+
+
+def taken(tmp_path: Path, rootfs: Rootfs, source: str) -> list[str]:
+    out = os.open(tmp_path / "copy.tar", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    try:
+        export_copy(rootfs, [source.encode()], out)
+    finally:
+        os.close(out)
+    with tarfile.open(tmp_path / "copy.tar") as tar:
+        return sorted(tar.getnames())
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("/out", ["0", "0/tool"]),
+        ("out/tool", ["0/tool"]),
+        ("/out/*", ["0/tool"]),
+        ("/work/made", ["0", "0/file"]),
+        ("/workers", ["0/workers"]),
+        ("/etc", ["0", "0/issue"]),
+        ("/links", ["0", "0/into"]),
+    ],
+)
+def test_files_beside_mounts_are_exported(
+    mounted: Rootfs, tmp_path: Path, source: str, names: list[str]
+) -> None:
+    assert taken(tmp_path, mounted, source) == names
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "/",
+        "/*",
+        "/work",
+        "/work/cache",
+        "/work/cache/",
+        "/work/cache/deep/file",
+        "/work/cache/absent",
+        "/work/c*",
+        "/usr",
+        "/lib",
+        "/lib/secret",
+        "/links/into",
+        "/links/*",
+        "/work/made/../cache",
+    ],
+)
+def test_files_that_a_mount_hides_are_not_exported(
+    mounted: Rootfs, tmp_path: Path, source: str
+) -> None:
+    with pytest.raises(CoveredError):
+        taken(tmp_path, mounted, source)
+
+
+def test_imports_are_covered_too(mounted: Rootfs, tmp_path: Path) -> None:
+    out = os.open(tmp_path / "import.tar", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    assert export_import(mounted, b"/out", ([], []), out)["entries"] == 2
+    with pytest.raises(CoveredError):
+        export_import(mounted, b"/work", ([], []), out)
+    os.close(out)

@@ -11,8 +11,9 @@ import pytest
 
 from conveyor.builder import script
 from conveyor.builder.failure import StageFailure
+from conveyor.builder.handover import hold_alive
 from conveyor.builder.processes import Output
-from conveyor.builder.stage import hold_alive, parse_task, write_json
+from conveyor.builder.stage import parse_task, write_json
 from conveyor.builder.steps import environment
 
 _TASK = {"version": 1, "env": {"A": "größe"}, "runs": []}

@@ -8,6 +8,7 @@ from conveyor.config.dockerfile_mount_points import (
     check_mounts,
     mount_points,
     secret_id,
+    seeded,
 )
 from conveyor.config.dockerfile_mounts import parse_mount
 
@@ -83,8 +84,10 @@ def test_what_lies_inside_of_something_that_is_written_to() -> None:
 @pytest.mark.parametrize(
     ("flag", "said"),
     [
-        ("type=cache,from=a,target=/x", "type=cache: from and source, the content to begin with"),
-        ("type=cache,source=a,target=/x", "content to begin with"),
+        ("type=cache,source=a,target=/x", "source without from, a directory inside of the cache"),
+        ("type=cache,from=scratch,source=a,target=/x", "source without from"),
+        ("type=cache,from=a,source=*.jar,target=/x", r"names with \* \? \[ are not supported"),
+        ("type=tmpfs,from=a,target=/x", "type=tmpfs: from and source are not supported, it is"),
         ("type=tmpfs,target=/x,ro", "a read-only tmpfs"),
         ("from=scratch,target=/x,rw", "from=scratch is not supported; use type=tmpfs"),
         ("source=*.txt,target=/x", r"names with \* \? \[ are not supported"),
@@ -95,6 +98,25 @@ def test_what_lies_inside_of_something_that_is_written_to() -> None:
 def test_what_is_refused(flag: str, said: str) -> None:
     with pytest.raises(UnbuildableMountError, match=said):
         check_mounts([parse_mount(flag, str)])
+
+
+@pytest.mark.parametrize(
+    ("flag", "begins"),
+    [
+        ("type=cache,from=a,target=/x", True),
+        ("type=cache,from=a,source=/deps,target=/x", True),
+        ("type=cache,from=a,source=/deps,target=/x,uid=5,mode=700", True),
+        ("type=cache,from=a,target=/x,uid=5", False),
+        ("type=cache,from=a,source=/,target=/x,mode=700", False),
+        ("type=cache,from=scratch,target=/x", False),
+        ("type=cache,target=/x", False),
+        ("from=a,target=/x", False),
+    ],
+)
+def test_what_a_cache_begins_with(flag: str, *, begins: bool) -> None:
+    mount = parse_mount(flag, str)
+    check_mounts([mount])
+    assert seeded(mount) is begins
 
 
 def test_mounts_are_counted() -> None:

@@ -335,3 +335,27 @@ def test_a_job_takes_a_hundred_exports_along_and_no_more():
     stage = unknown("app/importsBeforeInstall", work=StageWork(imports=tuple(wanted)))
     (action,) = decide(situation(plan(tools(), importer(stage)))).actions
     assert len(action.exports) == 100
+
+
+def test_an_export_that_a_mount_was_in_the_way_of_is_made_by_a_job_of_its_own():
+    """That is no lost attempt: nothing is waited for."""
+    done = with_export(result={"e0": None}, phase=JobPhase.ENDED)
+    decision = decide(situation(plan(tools(done=True), importer()), done, retry_limit=0))
+    (action,) = decision.actions
+    assert isinstance(action, StartJob)
+    assert (action.stages, [it.key for it in action.exports]) == ((), [IMPORT_KEY])
+
+
+def test_an_export_job_leaves_nothing_out():
+    """Nothing is mounted there: a second one would say the same."""
+    parent = stored("tools/install", "debian", "t").manifest_digest
+    odd = job(
+        exports={"e0": IMPORT_KEY},
+        parent=parent,
+        result=StageResult(exports={"e0": None}),
+        phase=JobPhase.ENDED,
+        finished=1000,
+    )
+    decision = decide(situation(plan(tools(done=True), importer()), odd, retry_limit=0))
+    assert decision.actions == ()
+    assert states(decision)["app/importsBeforeInstall"] == "Failed"

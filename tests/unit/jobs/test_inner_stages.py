@@ -89,12 +89,12 @@ def test_slices_with_other_mounts_need_another_pod():
     assert started(decision) == [["RUN1", "RUN2"]]
 
 
-def test_a_job_with_mounts_of_a_run_exports_nothing():
+def test_a_job_with_mounts_of_a_run_exports_too():
     mounted = work("RUN", mounts=[RunMount(type="cache", target="/c")])
     tools = image(to_build("tools/dockerfile", work=mounted, base=EXTERNAL))
     copier = image(to_build("web/dockerfile", work=FROM_TOOLS, base=EXTERNAL), needs=["tools"])
     (start,) = (a for a in decide(situation(plan(tools, copier))).actions)
-    assert start.exports == ()
+    assert [export.source for export in start.exports] == ["tools"]
 
 
 def test_what_is_reported_is_published_in_one_go():

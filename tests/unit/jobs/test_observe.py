@@ -178,6 +178,13 @@ def test_a_report_arrives_before_the_message_and_is_completed_by_it():
     assert seen.result.failure is None
 
 
+def test_an_export_that_was_left_out_does_not_fail_its_job():
+    message = {"version": 1, "runs": [{"layers": []}], "exports": {"e0": None}, "failure": None}
+    told = ended(json.dumps(message))
+    seen = observe(job(digests=("a",), exports={"e0": "k"}), pod(ended(), told))
+    assert (seen.result.exports, seen.result.failure) == ({"e0": None}, None)
+
+
 def test_a_report_without_its_end_is_a_lost_pod():
     report = StageResult(runs=(ran("a"),))
     seen = observe(job(digests=("a", "b")), pod(phase="Failed", reason="Evicted"), report)

@@ -25,6 +25,7 @@ from conveyor.api.compact import compact_status, json_size, status_budget
 from conveyor.api.errors import UserError
 from conveyor.api.v1alpha1 import ImageBuild, ImageState, PlatformStatus
 from conveyor.cli.screen import lines
+from conveyor.config.dockerfile_model import Instruction
 from conveyor.config.model import Meta, StapelImage, WerfConfig
 from conveyor.config.source_line import SourceLine
 from conveyor.jobs import exports, status
@@ -33,7 +34,7 @@ from conveyor.jobs.decision import PublishIndex, StartJob
 from conveyor.jobs.model import JobPhase
 from conveyor.jobs.run import Run
 from conveyor.jobs.tools import check_tools
-from conveyor.plan.model import StageWork
+from conveyor.plan.model import BlockStep, DockerfileBlock, StageWork
 from conveyor.plan.targets import indexes_of
 
 AMD, ARM = "app [linux/amd64]", "app [linux/arm64]"
@@ -254,3 +255,17 @@ def test_tasks_need_ansible_of_the_platform():
     with pytest.raises(UserError, match="no ansible for linux/arm64, only for linux/amd64"):
         check_tools(made, CONFIG, machines, ["linux/amd64"])
     check_tools(made, CONFIG, machines, machines)
+
+
+def test_a_run_without_network_needs_a_machine_whose_calls_are_known():
+    run = Instruction(keyword="RUN", args=("x",), flags=("--network=none",), original="RUN x")
+    steps = (BlockStep(instruction=run),)
+    block = DockerfileBlock(
+        steps=steps, context="", dockerfile="Dockerfile", dockerignore="", commit="c"
+    )
+    riscv = "linux/riscv64"
+    stage = replace(to_build("app/dockerfile", work=StageWork(block=block)), platform=riscv)
+    made = plan(replace(image(stage), platform=riscv))
+    with pytest.raises(UserError, match="RUN --network=none is possible on linux/amd64 and linux/"):
+        check_tools(made, CONFIG, [riscv], [])
+    check_tools(plan(image(stage)), CONFIG, ["linux/amd64"], [])

@@ -8,21 +8,32 @@ from dataclasses import replace
 import pytest
 from tests.unit.jobs.test_manifest import PARENT, SETTINGS, build, container, order, pod
 from tests.unit.jobs.test_task import AROUND, read
-from tests.unit.jobs.values import EXTERNAL, bundle, image, layer, plan, situation, to_build
+from tests.unit.jobs.values import (
+    EXTERNAL,
+    bundle,
+    cached,
+    copying,
+    image,
+    layer,
+    plan,
+    situation,
+    to_build,
+)
 
 from conveyor.api.errors import UserError
 from conveyor.config.dockerfile import Instruction
+from conveyor.config.dockerfile_mount_points import seeded
 from conveyor.config.dockerfile_mounts import parse_mount
 from conveyor.jobs import ssh
 from conveyor.jobs.decide import decide
 from conveyor.jobs.decision import StartJob
-from conveyor.jobs.exports import exports_of
+from conveyor.jobs.exports import exports_of, seeds_of
 from conveyor.jobs.manifest import job
-from conveyor.jobs.model import Export
 from conveyor.jobs.mounts import without_hidden_exports
 from conveyor.jobs.observe import observe
 from conveyor.jobs.repositories import repositories
-from conveyor.jobs.run_mounts import check_given
+from conveyor.jobs.run_mounts import check_given, run_points
+from conveyor.jobs.run_volumes import cache_path
 from conveyor.jobs.task import laying_tasks, tasks
 from conveyor.plan.model import (
     BlockStep,
@@ -42,7 +53,8 @@ def work(*flags, files=None, workdir=""):
     mounts = []
     for flag in flags:
         mount = parse_mount(flag, str)
-        source = (files or CopySource()) if mount.type == "bind" else None
+        takes = mount.type == "bind" or seeded(mount)
+        source = (files or CopySource()) if takes else None
         mounts.append(PlannedMount(mount=mount, files=source))
     run = Instruction(keyword="RUN", args=("make",), line=7)
     steps = (BlockStep(instruction=run, mounts=tuple(mounts)),)
@@ -62,6 +74,7 @@ def written(*flags, owner=None, bundles=None, **more):
     """(Job, stage task, what `mounts` fetches, where it lays that out)."""
     owner = owner or build()
     wanted = replace(order(stage(*flags, **more)), bundles=bundles or {})
+    wanted = replace(wanted, seeds=seeds_of(wanted.stages, plan(image(*wanted.stages))))
     around = replace(
         AROUND,
         git=repositories(wanted, owner.spec),
@@ -203,6 +216,67 @@ def test_a_read_only_cache_is_not_prepared():
     body, task, *_ = written("type=cache,target=/c,ro")
     assert seen(body)["/c"]["readOnly"] is True
     assert task["mounts"]["caches"] == []
+
+
+TOOLS = CopySource(image="tools:1", external=True)
+SEEDED = "type=cache,from=tools,source=deps,target=/c,id=x"
+
+
+def begun(*flags, claimed, **more):
+    """As `written`, for caches that begin with files of an image."""
+    planned = stage(*flags, files=TOOLS)
+    found = {export.key: bundle() for export in exports_of(planned, plan(image(planned)))}
+    owner = build(mounts=CLAIMED) if claimed else build()
+    return written(*flags, files=TOOLS, bundles=found, owner=owner, **more)
+
+
+def test_a_cold_cache_begins_with_files():
+    body, task, fetching, places = begun(SEEDED, claimed=False)
+    assert seen(body) == {"/c": {"name": "run-cold-caches", "subPath": "run-0"}}
+    assert volumes(body) == {"run-cold-caches": {"emptyDir": {}}}
+    assert seen(body, "mounts") == {
+        "/.conveyor-mounts/run-cold-caches": {"name": "run-cold-caches"}
+    }
+    assert places["places"] == [
+        {"kind": "seed", "file": "in/0.tar", "to": "/.conveyor-mounts/run-cold-caches/run-0"}
+    ]
+    assert [it["kind"] for it in fetching["inputs"]] == ["blob"]
+    assert task["mounts"]["caches"] == [{"path": "/c", "lock": ""}]
+
+
+def test_a_kept_cache_begins_with_files_once():
+    """The container `mounts` sees the directories of all caches, so it can tell which of them is new."""
+    body, task, _, places = begun(f"{SEEDED},sharing=locked", claimed=True)
+    path = seen(body)["/c"]["subPath"]
+    assert seen(body, "mounts") == {
+        "/.conveyor-mounts/run-cache": {"name": "run-cache", "subPath": "run/shop/caches"}
+    }
+    key = path.removeprefix("run/shop/caches/")
+    assert [it["to"] for it in places["places"]] == [f"/.conveyor-mounts/run-cache/{key}"]
+    assert task["mounts"]["caches"] == [{"path": "/c", "lock": f"/.conveyor-locks/{key}"}]
+
+
+def test_caches_are_told_apart_by_what_they_begin_with():
+    def path(flag, seeds=None):
+        planned = stage(flag, files=TOOLS)
+        wanted = replace(order(planned), seeds=seeds or {TOOLS.image: "one"})
+        (point,) = run_points(wanted)
+        return cache_path(wanted, point)
+
+    again = path(SEEDED.replace("target=/c", "target=/d"))
+    other = path(SEEDED.replace("source=deps", "source=more"))
+    changed = path(SEEDED, {TOOLS.image: "two"})
+    assert path(SEEDED) == again
+    assert len({again, other, changed}) == 3
+
+
+def test_what_a_cache_begins_with_is_the_image_that_is_there_now():
+    tools = image(cached("tools/dockerfile", "debian", base=EXTERNAL))
+    planned = stage(SEEDED, files=CopySource(image="tools"))
+    made = plan(tools, image(planned, needs=["tools"]))
+    assert seeds_of([planned], made) == {"tools": str(tools.stages[-1].digest)}
+    assert seeds_of([stage(SEEDED, files=TOOLS)], made) == {"tools:1": "tools:1"}
+    assert seeds_of([stage("target=/b", files=TOOLS)], made) == {}
 
 
 def test_a_tmpfs_is_memory():
@@ -347,10 +421,13 @@ def test_only_runs_with_the_same_mounts_share_a_pod(flags, together):
     assert started(*stages) == [["s0", "s1"] if together else ["s0"]]
 
 
-def test_files_for_others_are_exported_where_nothing_is_mounted():
-    export = Export(key="copy-x", source="app", sources=("/bin",))
-    wanted = replace(order(stage(CACHE)), exports=(export,))
-    assert without_hidden_exports(wanted).exports == ()
+def test_files_for_others_are_exported_by_the_same_pod():
+    """The stage program leaves out what a mount is in the way of."""
+    other = image(to_build("web/dockerfile", base=EXTERNAL, work=copying("app")), needs=["app"])
+    (action,) = decide(situation(plan(image(stage(CACHE)), other))).actions
+    assert [export.sources for export in action.exports] == [("/bin",)]
+    wanted = replace(order(stage(CACHE)), exports=action.exports)
+    assert without_hidden_exports(wanted).exports == action.exports
 
 
 def test_a_wrong_place_that_only_the_parent_tells():

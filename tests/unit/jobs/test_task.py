@@ -283,6 +283,17 @@ def test_run_has_the_environment_user_and_directory_of_its_place():
     assert courier["inputs"] == []
 
 
+def test_a_run_without_network_says_so():
+    stage, _ = written(
+        block(
+            step("RUN", "one", flags=("--network=none",)),
+            step("RUN", "two", flags=("--network=default", "--security=sandbox")),
+        )
+    )
+    first, second = (one["steps"][0] for one in stage["runs"][0]["layers"])
+    assert (first["network"], "network" in second) == ("none", False)
+
+
 def test_a_later_slice_of_a_job_finds_what_earlier_ones_have_set():
     stage, _ = written(
         block(step("ENV", "LANG", "de"), step("USER", "www"), step("RUN", "one")),
