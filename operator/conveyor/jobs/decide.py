@@ -121,7 +121,7 @@ def _decide_frontier(draft: Draft, image: PlannedImage, index: int) -> StageView
 def _coming(draft: Draft, image: PlannedImage, stage: PlannedStage) -> ObservedJob | None:
     """The Job that builds what the image starts from, if it builds this stage after that."""
     base = image.stages[0].base
-    if not isinstance(base, ImageBase):
+    if stage is not image.stages[0] or not isinstance(base, ImageBase):
         return None
     last = draft.situation.plan.image(base.image).stages[-1]
     seen = draft.views.get((last.image, last.name))
