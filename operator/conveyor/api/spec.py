@@ -193,7 +193,8 @@ class ImageBuildSpec(Model):
     backend: Backend = Backend.KUBERNETES
     """kubernetes: pods of this cluster. docker: containers of the Docker Engine that the operator was given."""
     execution: Execution = Execution.STAGE_PER_JOB
-    """StagePerJob: a pod for every stage. ImagePerJob: consecutive stages of an image share one."""
+    """StagePerJob: a pod for every stage; FROM blocks that only follow each other share one. ImagePerJob: consecutive stages
+    of an image share one, too."""
     dockerfile_mode: DockerfileMode = DockerfileMode.BUILDKIT
     """buildkit: only the FROM blocks that a target needs, at the same time where they can. legacy: every block up
     to the target, one after the other, as Docker's first builder. The images are the same."""

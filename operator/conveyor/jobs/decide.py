@@ -13,10 +13,12 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from conveyor.api.v1alpha1 import StageState as ViewState
+from conveyor.jobs.block_chains import line
 from conveyor.jobs.decide_exports import decide_exports
 from conveyor.jobs.decide_job import decide_job
 from conveyor.jobs.decision import Decision, PublishIndex, PublishStage, Situation, StageView
 from conveyor.jobs.draft import Draft
+from conveyor.jobs.model import ObservedJob
 from conveyor.jobs.stopping import abandoned
 from conveyor.jobs.work import has_values, needs_pod
 from conveyor.plan.model import BuildPlan, ImageBase, PlannedImage, PlannedStage, StageState
@@ -104,7 +106,7 @@ def _decide_frontier(draft: Draft, image: PlannedImage, index: int) -> StageView
     if any(name in draft.failed for name in image.depends_on):
         return StageView(state=ViewState.SKIPPED)
     if not _parent_stored(draft.situation.plan, image, index) or not _in_turn(draft, image):
-        return StageView(state=ViewState.PENDING)
+        return StageView(state=ViewState.PENDING, job=_coming(draft, image, stage))
     blocked = decide_exports(draft, stage)
     _ask_for_files(draft, image, index)
     if blocked is not None:
@@ -116,10 +118,21 @@ def _decide_frontier(draft: Draft, image: PlannedImage, index: int) -> StageView
     return decide_job(draft, image, index)
 
 
+def _coming(draft: Draft, image: PlannedImage, stage: PlannedStage) -> ObservedJob | None:
+    """The Job that builds what the image starts from, if it builds this stage after that."""
+    base = image.stages[0].base
+    if stage is not image.stages[0] or not isinstance(base, ImageBase):
+        return None
+    last = draft.situation.plan.image(base.image).stages[-1]
+    seen = draft.views.get((last.image, last.name))
+    job = seen.job if seen else None
+    return job if job and stage.digest in job.digests else None
+
+
 def _ask_for_files(draft: Draft, image: PlannedImage, index: int) -> None:
-    """What later instructions of the same block copy from other images is exported meanwhile."""
-    for before, stage in pairwise(image.stages[index:]):
-        if not before.inner:
+    """What later instructions copy from other images is exported meanwhile: those of the block, and of blocks that go along."""
+    for before, stage in pairwise(line(draft.situation.plan, image, index)):
+        if not before.inner and before.image == stage.image:
             return
         decide_exports(draft, stage)
 

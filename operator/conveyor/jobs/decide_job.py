@@ -5,10 +5,12 @@ stage or starts a Job.
 """
 
 from dataclasses import replace
+from itertools import islice
 from typing import Final
 
 from conveyor.api.v1alpha1 import StageState as ViewState
 from conveyor.jobs import exports, lineage
+from conveyor.jobs.block_chains import line
 from conveyor.jobs.decide_exports import decide_exports, missing_exports
 from conveyor.jobs.decision import PublishStage, Situation, StageView, StartJob
 from conveyor.jobs.draft import Draft
@@ -39,7 +41,7 @@ def decide_job(draft: Draft, image: PlannedImage, index: int) -> StageView:
     held = _held(draft, image, index, stages) if not usable else None
     if held is not None:
         return held
-    attached = _exports_from(situation.plan, image, stages[-1])
+    attached = _exports_from(situation.plan, stages[-1])
     order = StartJob(image=image.name, stages=stages, exports=attached, attempt=0)
     return attempt(draft, usable, order)
 
@@ -75,10 +77,12 @@ def _continued(image: PlannedImage, index: int, last: PublishStage, job: Observe
 
 
 def _chain(situation: Situation, image: PlannedImage, index: int) -> tuple[PlannedStage, ...]:
-    """The stages that go into one Job: all that follow and can be built right now, of one block or with `fuse`."""
+    """The stages that go into one Job: all that follow and can be built right now, of one block, of blocks that only
+    follow each other, or with `fuse`.
+    """  # noqa: D205 - one sentence
     stages = [image.stages[index]]
-    for stage in image.stages[index + 1 : index + _MAX_STAGES]:
-        together = situation.fuse or stages[-1].inner
+    for stage in islice(line(situation.plan, image, index), 1, _MAX_STAGES):
+        together = situation.fuse or stages[-1].inner or stages[-1].image != stage.image
         if not together or not _continues(stages[-1], stage):
             break
         if missing_exports(situation, stage):
@@ -106,7 +110,7 @@ def _held(
     draft: Draft, image: PlannedImage, index: int, stages: tuple[PlannedStage, ...]
 ) -> StageView | None:
     """The view of a block that waits for others before copying a few files: a pod for that alone is not worth it."""
-    following = image.stages[index + len(stages) :][:1]
+    following = image.stages[index + len(stages) :][:1]  # none where another block goes along
     if not stages[-1].inner or not following or any(map(_runs_commands, stages)):
         return None
     if following[0].state is StageState.UNKNOWN:
@@ -119,11 +123,12 @@ def _runs_commands(stage: PlannedStage) -> bool:
     return block is not None and any(step.instruction.keyword == "RUN" for step in block.steps)
 
 
-def _exports_from(plan: BuildPlan, image: PlannedImage, last: PlannedStage) -> tuple[Export, ...]:
-    """What others want of this image, when this stage is its last: exported by the same pod, no further one starts.
+def _exports_from(plan: BuildPlan, last: PlannedStage) -> tuple[Export, ...]:
+    """What others want of an image, when this stage is its last: exported by the same pod, no further one starts.
 
     With `mount` of werf.yaml it is not the image that the pod sees; what a RUN mounts is in the way of few files.
     """
+    image = plan.image(last.image)
     if last is not image.stages[-1] or last.work.mounts:
         return ()
     wanted = {

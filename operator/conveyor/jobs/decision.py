@@ -74,7 +74,11 @@ class RecordExport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartJob:
-    """Create a Job that builds `stages` (consecutive, of one image) and then exports."""
+    """Create a Job that builds `stages` (consecutive, of one image or of FROM blocks on each other) and then exports.
+
+    Attributes:
+        image: The image of the first one, "" for exports alone.
+    """
 
     image: str
     stages: tuple[PlannedStage, ...]

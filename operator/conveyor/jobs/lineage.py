@@ -5,7 +5,8 @@ Job of several stages is of use only while every stage before is stored as the v
 another was published first, the rest of the run stands on something else and is abandoned.
 
 Of a FROM block only the last stored stage is planned, and what follows it: a Job's first stages may lie below that. Their digests
-tell all that they are made from, so what is stored is the Job's own if it has the layers of all its runs on top.
+tell all that they are made from, so what is stored is the Job's own if it has the layers of all its runs on top. And a Job may
+have built the block below first (`conveyor.jobs.block_chains`): then that has to be the Job's own, too.
 """
 
 from collections.abc import Iterable
@@ -76,13 +77,14 @@ def brings(job: ObservedJob, run: int, stage: PlannedStage) -> bool:
 def _holds(plan: BuildPlan, image: PlannedImage, first: int, runs: int, job: ObservedJob) -> bool:
     """Whether the stored stages from `first` on, `runs` many, are the Job's own."""
     skipped = max(0, -first)
-    if skipped and not _hides(image):
+    hidden = first <= 0 and _hides(image)
+    if skipped and not hidden and not _built_base(plan, image, skipped, job):
         return False
-    below = None if first <= 0 and _hides(image) else _stored_parent(plan, image, first)
+    below = None if hidden else _stored_parent(plan, image, max(0, first))
     wanted = below.manifest_digest if below else _pinned(image, first)
-    if wanted and job.parent != wanted:
+    if wanted and not skipped and job.parent != wanted:
         return False
-    made = _layers(job.result.runs[:skipped])
+    made = _layers(job.result.runs[:skipped]) if hidden else ()
     own = zip(image.stages[max(0, first) : first + runs], job.digests[skipped:], strict=False)
     results = job.result.runs[skipped:]
     for (stage, digest), result in zip(own, results, strict=False):
@@ -94,6 +96,16 @@ def _holds(plan: BuildPlan, image: PlannedImage, first: int, runs: int, job: Obs
         if not _is(stage.stored, below, made, job):
             return False
     return True
+
+
+def _built_base(plan: BuildPlan, image: PlannedImage, runs: int, job: ObservedJob) -> bool:
+    """Whether the image starts from a block that the Job's first `runs` runs have made, or are to make."""
+    base = image.stages[0].base
+    if not isinstance(base, ImageBase):
+        return False
+    block = plan.image(base.image)
+    ends_there = block.stages[-1].digest == job.digests[runs - 1]
+    return ends_there and _holds(plan, block, len(block.stages) - runs, runs, job)
 
 
 def _hides(image: PlannedImage) -> bool:

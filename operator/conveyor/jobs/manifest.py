@@ -287,11 +287,12 @@ def _volumes(order: JobOrder, build: ImageBuild, settings: PodSettings) -> list[
 
 
 def stage_names(stages: tuple[PlannedStage, ...]) -> str:
-    """The stages of a Job for people: `app/install` or `app/install…setup`."""
+    """The stages of a Job for people: `app/install`, `app/install…setup` or `app/stage/base/dockerfile…app/dockerfile`."""
     if not stages:
         return "export"
     first, last = stages[0], stages[-1]
-    tail = "" if first is last else f"…{last.name}"
+    shown = last.name if last.image == first.image else f"{last.image or '~'}/{last.name}"
+    tail = "" if first is last else f"…{shown}"
     return f"{first.image or '~'}/{first.name}{tail}"
 
 

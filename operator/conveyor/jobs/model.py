@@ -178,10 +178,10 @@ class ParentImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobOrder:
-    """A Job that should exist: consecutive stages of one image (or none) and the exports after the last one.
+    """A Job that should exist: consecutive stages of one image or of FROM blocks on each other (or none), then exports.
 
     Attributes:
-        image: Its name in werf.yaml, of a block `IMAGE/stage/NAME`; "" for a Job that only exports.
+        image: Of the first stage: its name in werf.yaml, of a block `IMAGE/stage/NAME`; "" for a Job that only exports.
         platform: `os/arch[/variant]` of the image: where the pod has to run.
         execution: Reference by digest of the parent's execution image, which the stage container runs.
         seeds: What the images are now that caches of a RUN begin with files of, by name (`exports.seeds_of`).

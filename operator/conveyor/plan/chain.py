@@ -60,6 +60,7 @@ class Chain:
         carried: Commit that the last stage carries, by paramshash.
         question: What the last stage waits for; all that follow wait with it.
         entrypoint: ENTRYPOINT that stored stages have to have from here on, None when digests say enough.
+        above: Stored stages that are older than this one do not serve: what they were built on is not what is stored.
         unhashed: Stands for what the stages from here on are made of and no digest of werf's tells, "" for nothing: their
             content digests tell it, and a stored stage has to have that one.
     """
@@ -75,6 +76,7 @@ class Chain:
     previous: Previous | None = None
     question: Question | None = None
     entrypoint: tuple[str, ...] | None = None
+    above: StageID | None = None
     unhashed: str = ""
     config_image: str | None = None
     depends_on: tuple[str, ...] = ()
@@ -177,7 +179,7 @@ class Chain:
             wanted_labels = {**wanted_labels, labels.CONTENT_DIGEST: content}
         wanted = Wanted(
             content=content,
-            parent=self.previous.stored if self.previous else None,
+            parent=(self.previous.stored if self.previous else None) or self.above,
             mappings=self.mappings if git else (),
             entrypoint=self.entrypoint,
             labels=wanted_labels,

@@ -3,7 +3,9 @@
 In: a `BlockPlan`, the blocks planned so far, an empty chain. Out: the stages before the stage `dockerfile`, from the last one
 that is stored. Their digests are ours, werf knows none: they stand for everything that a slice is made from: platform, what the
 block's base is now, the instructions as they are executed, the exact files of the context, the stages that files are copied from.
-What is built in the same run is known only when it is stored; until then a slice that needs it is Unknown.
+A base that is a block is told by its content digest, which is known before it is built, so that both may be built in one pod; a
+stored slice serves only if it is younger than the stored base. What files are copied from is known only when it is stored; until
+then a slice that needs it is Unknown.
 """
 
 import json
@@ -61,6 +63,7 @@ class InnerStages:
             Waiting: A question is open.
         """
         slices = slices_of(block.block)
+        self._found_on(block.base, chain)
         found = [
             (_pinned_slice(one, chain), self._depends(one, block, chain)) for one in slices[:-1]
         ]
@@ -70,6 +73,16 @@ class InnerStages:
         work = replace(last.work, block=replace(block.block, steps=slices[-1].steps))
         base = PreviousStage() if inner else chain.base
         return (*inner, replace(last, work=work, base=base))
+
+    def _found_on(self, base: Base, chain: Chain) -> None:
+        """Have only those stored slices serve that may have been built on the base as it is stored."""
+        if not isinstance(base, ImageBase):
+            return
+        last = self.images[base.image].stages[-1].stored
+        if last is None:
+            chain.facts = replace(chain.facts, stages={})
+        else:
+            chain.above = last.id
 
     def _questions(self, block: BlockPlan, chain: Chain) -> Iterator[Question]:
         slices = slices_of(block.block)[:-1]
@@ -114,7 +127,7 @@ class InnerStages:
                 question = BaseImageInfo(reference=reference, platform=chain.platform)
                 return self._outside(question, chain)
             case ImageBase(image=image):
-                return self._block(image)
+                return str(self.images[image].stages[-1].content_digest)
             case _:
                 return "scratch"
 

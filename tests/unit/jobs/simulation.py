@@ -68,13 +68,14 @@ STEP = timedelta(seconds=20)
 class ImageSpec:
     """One image: `base` and `source` are indexes of earlier images, None for an external base and for no import.
 
-    The first `inner` stages are inner ones.
+    The first `inner` stages are inner ones. A `block` is a FROM block of the last image's Dockerfile, as the last image then is.
     """
 
     kinds: tuple[str, ...]
     inner: int = 0
     base: int | None = None
     source: int | None = None
+    block: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +162,7 @@ class World:
         return PlannedImage(
             name=f"i{index}",
             stages=tuple(stages),
+            block_of=f"i{len(self.project) - 1}" * (spec.block and index < len(self.project) - 1),
             depends_on=tuple(images[one].name for one in sorted(needs)),
         )
 
@@ -174,7 +176,8 @@ class World:
         images: list[PlannedImage],
     ) -> PlannedStage:
         work = METADATA if kind == "config" else StageWork(commands=("make",))
-        if number <= self.project[index].inner and self.project[index].inner:
+        spec = self.project[index]
+        if spec.block or (number <= spec.inner and spec.inner):
             work = instruction("CMD" if kind == "config" else "RUN")
         known = below is None or below.digest is not None
         source = self.project[index].source

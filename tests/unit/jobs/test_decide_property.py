@@ -19,8 +19,9 @@ SETTINGS = settings(max_examples=200, deadline=None, suppress_health_check=[Heal
 
 @st.composite
 def projects(draw: st.DrawFn) -> tuple[ImageSpec, ...]:
-    """Up to five images on each other, some alike, so that they share stages."""
+    """Up to five images on each other, some alike, so that they share stages; or all of them FROM blocks of the last one."""
     images: list[ImageSpec] = []
+    block = draw(st.booleans())
     for index in range(draw(st.integers(1, 5))):
         earlier = st.none() | st.integers(0, index - 1) if index else st.none()
         source = draw(earlier)
@@ -28,9 +29,13 @@ def projects(draw: st.DrawFn) -> tuple[ImageSpec, ...]:
         if source is None:
             kinds = ["run" if kind in ("import", "copy") else kind for kind in kinds]
         inner = draw(st.integers(0, len(kinds) - 1))
-        if inner:
+        if inner or block:
             kinds = ["copy" if kind == "import" else kind for kind in kinds]
-        images.append(ImageSpec(kinds=tuple(kinds), inner=inner, base=draw(earlier), source=source))
+        images.append(
+            ImageSpec(
+                kinds=tuple(kinds), inner=inner, base=draw(earlier), source=source, block=block
+            )
+        )
     return tuple(images)
 
 

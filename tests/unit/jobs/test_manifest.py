@@ -2,6 +2,7 @@
 
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, union-attr, arg-type, var-annotated"
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -243,6 +244,9 @@ def test_the_deadline_grows_with_the_stages():
     assert deadline(order(STAGES[0])) == 1800
     assert deadline(order(*STAGES)) == 3600
     assert deadline(order(exports=[COPY])) == 1800
+    inner = replace(to_build("app/stage/base/RUN1"), inner=True)
+    blocks = inner, to_build("app/stage/base/dockerfile"), to_build("app/dockerfile")
+    assert deadline(order(*blocks)) == 3600
 
 
 def test_what_an_observer_will_read():
@@ -328,6 +332,8 @@ def test_a_dockerfile_without_files_of_its_context_needs_no_login():
 def test_words_for_people():
     assert stage_names(STAGES[:1]) == "backend/app/beforeInstall"
     assert stage_names(STAGES) == "backend/app/beforeInstall…install"
+    blocks = to_build("app/stage/base/dockerfile"), to_build("app/dockerfile")
+    assert stage_names(blocks) == "app/stage/base/dockerfile…app/dockerfile"
     assert stage_names(()) == "export"
     assert stage_names((to_build("/install"),)) == "~/install"
 

@@ -308,6 +308,35 @@ def test_a_later_slice_of_a_job_finds_what_earlier_ones_have_set():
     assert run["env"] == {"PATH": "/bin", "LANG": "de"}
 
 
+def test_a_block_finds_what_the_block_before_it_in_the_job_has_set():
+    """And the ONBUILD of that is over with its FROM."""
+    stage, _ = written(
+        block(
+            step("FROM", "debian"),
+            step("ENV", "LANG", "de"),
+            step("USER", "www"),
+            step("WORKDIR", "web"),
+            step("SHELL", "/bin/bash", "-ec"),
+            step("ONBUILD", "RUN trigger"),
+            step("VOLUME", "/data"),
+            step("RUN", "one", env={"LEVEL": "1"}),
+        ),
+        block(step("FROM", "base", "RUN trigger"), step("RUN", "trigger"), step("RUN", "two")),
+        block(step("FROM", "next"), step("RUN", "three")),
+    )
+    runs = [[layer_["steps"][0] for layer_ in run["layers"]] for run in stage["runs"]]
+    trigger, two = runs[1]
+    assert trigger == {**two, "argv": ["/bin/bash", "-ec", "trigger"]}
+    assert two == {
+        "op": "exec",
+        "argv": ["/bin/bash", "-ec", "two"],
+        "env": {"PATH": "/bin", "LANG": "de"},
+        "user": "www",
+        "workdir": "/srv/web",
+    }
+    assert runs[2] == [{**two, "argv": ["/bin/bash", "-ec", "three"]}]
+
+
 def test_copy_takes_files_of_the_context():
     stage, courier = written(
         block(

@@ -299,19 +299,54 @@ def test_another_stored_stage_of_a_block_is_another_source():
     assert digests[0] != digests[1]
 
 
-def test_a_block_on_a_block_waits_for_it_whole():
-    project = Project("FROM a AS base\nRUN one\nRUN two\nFROM base\nRUN three\nRUN four\n")
+ON_BLOCK = "FROM a AS base\nRUN one\nRUN two\nFROM base\nRUN three\nRUN four\n"
+
+
+def test_a_block_on_a_block_is_known_before_that_is_stored():
+    """So both can be built in one pod; what the slices are made from does not change when it is."""
+    project = Project(ON_BLOCK)
     assert project.states("app/stage/base") == [
         ("RUN1", StageState.TO_BUILD),
         ("dockerfile", StageState.TO_BUILD),
     ]
     found = project.stages()
     assert [(s.name, s.state) for s in found] == [
-        ("RUN1", StageState.UNKNOWN),
+        ("RUN1", StageState.TO_BUILD),
         ("dockerfile", StageState.TO_BUILD),
     ]
     assert found[0].base == ImageBase(image="app/stage/base")
-    assert found[0].question == ImageReference(image="app/stage/base")
+    below = project.plan().image("app/stage/base").stages[-1]
+    built = assume_built(project.plan(), timestamp=1_700_000_000_000)
+    project.stored = tuple(one for one in built if one.id.digest == below.digest)
+    assert [stage.digest for stage in project.stages()] == [stage.digest for stage in found]
+
+
+@pytest.mark.parametrize("change", [("one", "uno"), ("two", "due"), ("FROM a", "FROM b")])
+def test_a_changed_block_changes_what_is_on_it(change):
+    before = Project(ON_BLOCK).stages()[0].digest
+    assert Project(ON_BLOCK.replace(*change)).stages()[0].digest != before
+
+
+def test_slices_on_a_block_serve_only_on_the_one_that_is_stored():
+    """Those that are left of an earlier one may have been built on other files."""
+    project = Project(ON_BLOCK)
+    plan_ = project.plan()
+    first, base = plan_.image("app").stages[0], plan_.image("app/stage/base").stages[-1]
+    built = {
+        one.id.digest: replace(one, labels={**one.labels, "werf.io/parent-stage-id": ""})
+        for one in assume_built(plan_, timestamp=1_700_000_000_000)
+    }
+
+    def stored_at(stage, timestamp):
+        one = built[stage.digest]
+        return replace(one, id=replace(one.id, timestamp=timestamp))
+
+    project.stored = (stored_at(first, 1_700_000_000_005),)
+    assert project.to_build() == ["RUN1", "dockerfile"], "the block below is not stored at all"
+    project.stored = (stored_at(first, 1_700_000_000_005), stored_at(base, 1_700_000_000_006))
+    assert project.to_build() == ["RUN1", "dockerfile"]
+    project.stored = (stored_at(first, 1_700_000_000_005), stored_at(base, 1_700_000_000_004))
+    assert project.to_build() == ["dockerfile"]
 
 
 def test_files_of_an_outside_image_are_those_of_the_very_image():

@@ -1,0 +1,88 @@
+"""Which FROM blocks are built in one pod, one after the other.
+
+In: a plan. Out: the stages that follow one, beyond its block. A block that only one other needs, and only to start from, is in
+nobody's way: the next one goes on in its pod. All blocks are stages as ever, stored one by one.
+
+Not so in legacy mode, whose log names the stored image that a block starts from; nor with `staged: true`, whose digests name the
+stored stage below, which is not there yet.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from conveyor.plan.model import (
+    BlockStep,
+    BuildPlan,
+    DockerfileBlock,
+    ImageBase,
+    PlannedImage,
+    PlannedStage,
+)
+
+_MAX_TEXT: Final = 48 * 1024
+"""Characters in the tasks of one Job: blocks that fit into a task one by one must fit together."""
+
+
+def line(plan: BuildPlan, image: PlannedImage, index: int) -> Iterator[PlannedStage]:
+    """Return an image's stages from that position on, and those of the blocks that may follow in the same pod."""
+    stages = image.stages[index:]
+    length = 0
+    while stages:
+        yield from stages
+        length += _length(stages)
+        following = next_block(plan, image)
+        if following is None or length + _length(following.stages) > _MAX_TEXT:
+            return
+        image, stages = following, following.stages
+
+
+def next_block(plan: BuildPlan, image: PlannedImage) -> PlannedImage | None:
+    """Return the one block or image of the Dockerfile that needs this block, if it only starts from it."""
+    if not image.block_of or image.in_order:
+        return None
+    users = [one for one in plan.images if image.name in one.depends_on and not one.ready]
+    if len(users) != 1 or not _starts_from(users[0], image) or _is_twice(plan, image):
+        return None
+    return users[0]
+
+
+def _starts_from(image: PlannedImage, block: PlannedImage) -> bool:
+    base = image.stages[0].base
+    if not isinstance(base, ImageBase) or base.image != block.name:
+        return False
+    if image.platform != block.platform or _keeps_private(image):
+        return False
+    return all(source != block.name for stage in image.stages for source in _sources(stage))
+
+
+def _sources(stage: PlannedStage) -> Iterator[str]:
+    """The images that a stage's instructions take files from."""
+    for step in stage.work.block.steps if stage.work.block else ():
+        yield step.source.image if step.source else ""
+        yield from (it.files.image for it in step.mounts if it.files)
+
+
+def _keeps_private(image: PlannedImage) -> bool:
+    """Whether a RUN has a cache that is its image's alone: of a pod only the first image is known."""
+    mounts = (it.mount for stage in image.stages for it in stage.work.run_mounts)
+    return any(mount.sharing == "private" for mount in mounts)
+
+
+def _is_twice(plan: BuildPlan, block: PlannedImage) -> bool:
+    """Whether another image of the plan has the very stage, as a target or to start from."""
+    digest = block.stages[-1].digest
+    others = (one for one in plan.images if one is not block)
+    return any(stage.digest == digest for one in others for stage in one.stages)
+
+
+def _length(stages: tuple[PlannedStage, ...]) -> int:
+    blocks = (stage.work.block for stage in stages if stage.work.block)
+    return sum(_step_length(step, block) for block in blocks for step in block.steps)
+
+
+def _step_length(step: BlockStep, block: DockerfileBlock) -> int:
+    """About how many characters of a task stand for the instruction, before they are packed."""
+    one = step.instruction
+    ignored = block.dockerignore if one.keyword in ("COPY", "ADD") else ""
+    texts = (*one.args, *step.env.values(), *(doc.content for doc in one.heredocs), ignored)
+    return sum(map(len, texts))
