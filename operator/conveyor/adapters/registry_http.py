@@ -9,6 +9,7 @@ import asyncio
 import io
 import ssl
 from collections.abc import AsyncIterator, Mapping
+from functools import cached_property
 from types import TracebackType
 from typing import Final, Self
 from urllib.request import getproxies_environment
@@ -46,7 +47,6 @@ class Transport:
         self._session: aiohttp.ClientSession | None = None
         self._slots = asyncio.Semaphore(options.concurrency)
         self._schemes: dict[str, str] = {}
-        self._tls = _tls_context(options.ca_file)
 
     async def __aenter__(self) -> Self:
         # Twice the calls: a copy holds a download open while it uploads.
@@ -174,6 +174,11 @@ class Transport:
             allow_redirects=False,
             ssl=self._tls if verified else False,
         )
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        """Made when it is needed: reading the authorities takes 20 ms, as much as a small layer."""
+        return _tls_context(self._options.ca_file)
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
