@@ -51,6 +51,8 @@ class Session:
     pods: PodSettings
     around: Surroundings
     tools: Mapping[str, Tools] = field(default_factory=dict)
+    platforms: tuple[str, ...] = ()
+    """In place of those of every image; () leaves them."""
 
 
 class Sessions:
@@ -58,12 +60,18 @@ class Sessions:
 
     Args:
         local: Directory by URL of repositories that are read where they are, without any server.
+        platforms: In place of those of every image; () leaves them.
     """
 
     def __init__(
-        self, cluster: ObjectsApi, settings: Settings, local: Mapping[str, Path] | None = None
+        self,
+        cluster: ObjectsApi,
+        settings: Settings,
+        local: Mapping[str, Path] | None = None,
+        platforms: tuple[str, ...] = (),
     ) -> None:
         self._local = local or {}
+        self._platforms = platforms
         self._cluster = cluster
         self._settings = settings
         self._clones: dict[str | None, GitClones] = {}
@@ -112,6 +120,7 @@ class Sessions:
             ),
             around=_surroundings(build, self._settings, ca=bool(pem)),
             tools=self._tools,
+            platforms=self._platforms,
         )
 
     async def _secret(self, build: ImageBuild, name: str) -> Mapping[str, str]:
@@ -235,7 +244,9 @@ class Sessions:
 
 def _tools(settings: Settings) -> dict[str, Tools]:
     """The tools of the operator's own machine, which are in its image, and those that the settings name."""
-    folders = {machine_of(own_platform()): settings.tools_dir, **settings.tools_platforms}
+    own = machine_of(own_platform())
+    folders = {own: settings.tools_dir} if settings.tools_dir else {}
+    folders |= settings.tools_platforms
     return {machine: Tools.load(Path(folder)) for machine, folder in folders.items()}
 
 
