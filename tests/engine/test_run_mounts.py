@@ -38,7 +38,9 @@ RUN --mount=type=bind,source=src,target=/srv/new/src \
     ls -ln /mnt/files/deep/file | cut -c1-10 >> /report; \
     echo changed > /mnt/files/deep/file; \
     echo x > /root/.cache/tool/x
-RUN ls -A /work /srv >> /report; ls -Ad /mnt /opt /root 2>/dev/null >> /report || true
+RUN for path in /work/ctx /srv/new /etc/one.conf /opt /mnt /fast /root; do \
+      if test -e $path; then echo left $path >> /report; fi; \
+    done
 """
 
 
@@ -68,8 +70,7 @@ def test_mounted_files_are_used_and_leave_nothing(lab: Lab) -> None:
     lab.commit({})
     ref = built(lab)
     told = lab.shell(ref, "cat /report").splitlines()
-    assert told[:5] == ["one", "one", "one", "one", "-rw-r-----"]
-    assert [line for line in told[5:] if line] == ["/work:", "/srv:"]
+    assert told == ["one", "one", "one", "one", "-rw-r-----"]
 
 
 # --- caches -----------------------------------------------------------------------------------------------------------
@@ -192,16 +193,15 @@ def test_what_is_required_and_not_given(lab: Lab, mount: str, told: str) -> None
 AGENT = r"""
 FROM OWN AS asked
 USER 0
-RUN echo 'me:x:1000:1000::/:/bin/sh' >> /etc/passwd
+RUN echo 'me:x:1000:1000::/:/bin/sh' >> /etc/passwd && mkdir -m 777 /report
 USER 1000:1000
-RUN --mount=type=ssh,uid=1000 set -e; \
-    ssh-add -l | cut -d' ' -f3 > /tmp/report; \
-    if ssh-add -D 2>/dev/null; then echo removed >> /tmp/report; fi; \
-    ssh-add -l | cut -d' ' -f3 >> /tmp/report; \
-    echo text > /tmp/text; ssh-add -L > /tmp/key.pub; \
-    ssh-keygen -q -Y sign -f /tmp/key.pub -n test /tmp/text && ls /tmp/text.sig >> /tmp/report
-USER root
-RUN echo ${SSH_AUTH_SOCK:-none} >> /tmp/report
+RUN --mount=type=ssh,uid=1000 set -e; cd /report; \
+    ssh-add -L | tee key.pub | cut -d' ' -f3 > told; \
+    echo text > text; ssh-keygen -q -Y sign -f key.pub -n test text && ls text.sig >> told; \
+    if ssh-add -D 2>/dev/null; then echo removed >> told; fi; \
+    ssh-add -l | cut -d' ' -f3 >> told
+USER 0
+RUN echo ${SSH_AUTH_SOCK:-none} >> /report/told
 ENTRYPOINT []
 """
 
@@ -236,10 +236,10 @@ def agent(lab: Lab, ssh: Path) -> Iterator[str]:
 def test_the_agent_of_this_machine(lab: Lab, agent: str) -> None:
     """Commands list keys and have things signed, as another user too; they cannot take keys away."""
     ref = built(lab, "--ssh", "default", SSH_AUTH_SOCK=agent)
-    told = lab.shell(ref, "cat /tmp/report").split()
-    assert told == ["conveyor-test", "conveyor-test", "/tmp/text.sig", "none"]  # noqa: S108 - of a container
+    told = lab.shell(ref, "cat /report/told").split()
+    assert told == ["conveyor-test", "text.sig", "conveyor-test", "none"]
 
 
 def test_keys(lab: Lab, ssh: Path) -> None:
     ref = built(lab, "--ssh", f"default={ssh}")
-    assert lab.shell(ref, "cat /tmp/report").split()[0] == "conveyor-test"
+    assert lab.shell(ref, "cat /report/told").split()[:2] == ["conveyor-test", "text.sig"]
