@@ -121,7 +121,7 @@ def test_a_failing_command(lab: Lab) -> None:
         ({"werf.yaml": ONE.format("a")}, ("--repo", "app"), "repo"),
         ({"werf.yaml": ONE.format("a")}, ("--commit", "nowhere"), "nowhere"),
         ({"werf.yaml": ONE.format("a")}, ("--image", "other"), "other"),
-        ({"werf.yaml": ONE.format("a")}, ("--stage-timeout", "soon"), "stageTimeout"),
+        ({"werf.yaml": ONE.format("a")}, ("--stage-timeout", "soon"), "--stage-timeout"),
         ({"werf.yaml": ONE.format("a")}, ("--conveyor-image", "no-such-image:1"), "no-such-image"),
         (
             {

@@ -26,7 +26,7 @@ from conveyor.adapters.engine_containers import LOCAL_NAMESPACE, EngineOrder
 from conveyor.adapters.engine_jobs import EngineJobs
 from conveyor.adapters.events import EventRecorder
 from conveyor.api import conditions
-from conveyor.api.errors import NotYet
+from conveyor.api.errors import NotYet, UserError
 from conveyor.api.names import Reason
 from conveyor.api.v1alpha1 import ImageBuild
 from conveyor.cli.build_log import BuildLog
@@ -102,6 +102,8 @@ async def build(options: BuildOptions) -> tuple[int, Json]:
             await api.ping()
             material = await material_of(options, api, home, Path(scratch), run.uid)
             return await _Local(options, api, material, run).run()
+        except UserError as error:
+            raise UserError(error.reason, without_cluster(error.message)) from None
         finally:
             await api.close()
             run.end()

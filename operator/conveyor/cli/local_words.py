@@ -10,6 +10,7 @@ from typing import Final
 _CHART: Final = r"the cluster's administrator allows hosts with `addRemote\.{}` of Conveyor's chart"
 # In this order: what is told whole comes before single words.
 _PHRASES: Final = (
+    (r"\bImageBuild\.spec\.", "spec."),
     (r"the secret '([^']*)'; name its Secret in spec\.secrets", r"the secret '\1'; give it with --secret id=\1,src=FILE"),
     (r"an SSH agent; name Secrets with keys in spec\.sshKeySecretRefs", "an SSH agent; give it with --ssh default"),
     (r"RUN --mount=type=ssh are named in spec\.sshKeySecretRefs", "RUN --mount=type=ssh are given with --ssh"),
