@@ -522,3 +522,11 @@ def test_what_could_not_be_laid_out():
     assert observed(running).phase is JobPhase.RUNNING
     done = replace(failed, message="", mounts=container("courier", state("exited", 0, ENDED)))
     assert not observed(done).ended
+
+
+def test_a_kept_cache_that_begins_with_files_is_refused():
+    body = with_parts()
+    laying = body["spec"]["template"]["spec"]["initContainers"][0]
+    laying["volumeMounts"].append({"name": "run-cache", "mountPath": "/x", "subPath": "y"})
+    with pytest.raises(UserError, match="--cache-volume"):
+        order_of(body, network="", architecture="amd64", claims={"kept": "c"})
