@@ -80,6 +80,7 @@ class Lab:
     repo: str
     folder: Path
     running: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    options: tuple[str, ...] = ("--cache-volume", "")
 
     @property
     def project(self) -> Path:
@@ -106,7 +107,7 @@ class Lab:
         """Start `conveyor build`."""
         repo = () if "--repo" in arguments else ("--repo", self.repo)
         command = [sys.executable, "-m", "conveyor", "build", "--git", str(self.project), *repo]
-        command += ["--conveyor-image", self.image, "--debug", *arguments]
+        command += ["--conveyor-image", self.image, "--debug", *self.options, *arguments]
         number = len(self.running)
         with (
             (self.folder / f"{number}.out").open("wb") as out,
@@ -169,6 +170,11 @@ class Lab:
         labels = {"label": [OURS["label"], label]}
         found = self.client.containers.list(filters=labels, ignore_removed=True)
         return [it for it in found if it.attrs["Config"]["Image"].startswith(f"{self.repo}@")]
+
+    def containers(self) -> list[Any]:
+        """All containers of this test's repository, with what the Engine says of them."""
+        found = self.client.containers.list(all=True, filters=OURS, ignore_removed=True)
+        return [it for it in found if _repo_hash(self.repo) in it.name]
 
     def left(self) -> list[str]:
         """Containers and volumes of this test's repository."""

@@ -87,10 +87,19 @@ def test_progress_is_a_line_for_each_stage(lab: Lab) -> None:
     built = lab.build()
     lines = built.err.splitlines()
     assert lines[1] == "Set #0: app"
-    assert "▶ app/install  building" in lines
-    assert any(line.startswith("✔ app/install  built in ") for line in lines)
+    assert "▶ [2/2] app/install  building" in lines
+    assert any(line.startswith("✔ [2/2] app/install  built in ") for line in lines)
     assert built.out.startswith(f"app {lab.repo}@sha256:")
-    assert "● app/install  cached" in lab.build().err.splitlines()
+    assert "● [2/2] app/install  cached" in lab.build().err.splitlines()
+
+
+def test_what_commands_write_is_told(lab: Lab) -> None:
+    lab.commit({"werf.yaml": ONE.format('"echo one; echo two >&2; printf three"')})
+    lines = [line for line in lab.build().err.splitlines() if " | " in line]
+    label = "[2/2] app/install | "
+    assert sorted(lines) == sorted(label + word for word in ("one", "two", "three"))
+    lab.commit({"werf.yaml": ONE.format('"echo other"')})
+    assert "other" not in lab.build("--quiet").err
 
 
 def test_a_failing_command(lab: Lab) -> None:
@@ -112,7 +121,7 @@ def test_a_failing_command(lab: Lab) -> None:
         ({"werf.yaml": ONE.format("a")}, ("--repo", "app"), "repo"),
         ({"werf.yaml": ONE.format("a")}, ("--commit", "nowhere"), "nowhere"),
         ({"werf.yaml": ONE.format("a")}, ("--image", "other"), "other"),
-        ({"werf.yaml": ONE.format("a")}, ("--stage-timeout", "soon"), "stageTimeout"),
+        ({"werf.yaml": ONE.format("a")}, ("--stage-timeout", "soon"), "--stage-timeout"),
         ({"werf.yaml": ONE.format("a")}, ("--conveyor-image", "no-such-image:1"), "no-such-image"),
         (
             {
@@ -121,7 +130,7 @@ def test_a_failing_command(lab: Lab) -> None:
                 "{allowFromPaths: [/srv/x]}}}\n",
             },
             (),
-            'fromPath: "/srv/x"',
+            "is a directory that no stage can see",
         ),
     ],
 )

@@ -6,7 +6,7 @@ tree that could be dirty.
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from conveyor.adapters.renderer import Renderer
 from conveyor.api.errors import UserError
@@ -78,3 +78,11 @@ class ConfigSource:
 def config_name(files: Files) -> str:
     """Return the config's name in these files, "" when there is none."""
     return next((name for name in NAMES if files.exists(name)), "")
+
+
+def for_platforms(config: WerfConfig, platforms: tuple[str, ...]) -> WerfConfig:
+    """Return the config with every image for these platforms instead of its own; () leaves them."""
+    if not platforms:
+        return config
+    images = tuple(replace(image, platforms=platforms) for image in config.images)
+    return replace(config, images=images)

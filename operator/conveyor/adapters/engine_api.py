@@ -5,6 +5,7 @@ In: an endpoint as DOCKER_HOST has it, with the folder of a client certificate f
 the client library of Docker knows no asyncio, and a dozen calls need none (ADR 23).
 """
 
+import asyncio
 import base64
 import json
 import ssl
@@ -27,6 +28,8 @@ _SECONDS: Final = 60.0
 _PULL_SECONDS: Final = 3600.0
 _MAX_ARCHIVE: Final = 4 << 20
 _AGAIN: Final = 5.0
+_LOG_HEAD: Final = 8
+"""Bytes before every piece of a log: stream, three unused, length in four."""
 _CERTIFICATES: Final = ("ca.pem", "cert.pem", "key.pem")
 
 
@@ -157,6 +160,30 @@ class EngineApi:
                     break
         return found[:limit]
 
+    async def stat(self, container: str, path: str) -> Json | None:
+        """What a path of a container is (`name`, `mode` in Go's words, …), links not followed; None when it is not there."""
+        archive = f"/containers/{container}/archive"
+        try:
+            async with self._answer("HEAD", archive, query={"path": path}) as response:
+                told = response.headers.get("X-Docker-Container-Path-Stat", "")
+                found: Json = json.loads(base64.b64decode(told))
+                return found
+        except EngineError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def logs(self, container: str) -> AsyncIterator[bytes]:
+        """Yield what a container writes, in pieces, until it ends."""
+        path, query = f"/containers/{container}/logs", {"follow": 1, "stdout": 1, "stderr": 1}
+        async with self._answer("GET", path, query=query, seconds=0.0) as response:
+            while True:
+                try:
+                    head = await response.content.readexactly(_LOG_HEAD)
+                    yield await response.content.readexactly(int.from_bytes(head[4:], "big"))
+                except asyncio.IncompleteReadError:
+                    return
+
     async def events(self, filters: Mapping[str, list[str]]) -> AsyncIterator[Json]:
         """Yield events until the connection ends."""
         query = {"filters": json.dumps(dict(filters))}
@@ -214,7 +241,7 @@ class EngineApi:
             connector = (
                 aiohttp.UnixConnector(where.socket)
                 if where.socket
-                else aiohttp.TCPConnector(ssl=_tls(where.tls))
+                else aiohttp.TCPConnector(ssl=tls_context(where.tls))
             )
             self._session = aiohttp.ClientSession(connector=connector)
         return self._session
@@ -236,11 +263,14 @@ def _auth(credential: Credential | None) -> str:
     return base64.urlsafe_b64encode(json.dumps(value).encode()).decode()
 
 
-def _tls(folder: str) -> ssl.SSLContext | bool:
-    if not folder:
-        return True
+def tls_context(folder: str) -> ssl.SSLContext:
+    """Return what TLS to an Engine is made of.
+
+    Args:
+        folder: Has ca.pem, without which the system's authorities are trusted, and cert.pem with key.pem; "" for none.
+    """
     ca, cert, key = (Path(folder) / name for name in _CERTIFICATES)
-    context = ssl.create_default_context(cafile=str(ca) if ca.is_file() else None)
-    if cert.is_file():
+    context = ssl.create_default_context(cafile=str(ca) if folder and ca.is_file() else None)
+    if folder and cert.is_file():
         context.load_cert_chain(cert, key)
     return context

@@ -28,11 +28,11 @@ def files_tar(contents: Content, keys: Mapping[str, tuple[str, int]]) -> BinaryI
     return out
 
 
-def open_directory_tar() -> BinaryIO:
-    """Return a tar that makes the directory it is unpacked in writable for everybody, as an emptyDir is."""
+def open_directory_tar(name: str = ".") -> BinaryIO:
+    """Return a tar that makes a directory, that it is unpacked in by default, writable for everybody, as an emptyDir is."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as tar:
-        info = tarfile.TarInfo("./")
+        info = tarfile.TarInfo(f"{name}/")
         info.type, info.mode = tarfile.DIRTYPE, 0o777
         tar.addfile(info)
     out.seek(0)

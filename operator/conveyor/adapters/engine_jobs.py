@@ -6,26 +6,25 @@ process, or another one beside it, finds the same Jobs.
 """
 
 import asyncio
-import json
 import logging
 from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from conveyor.adapters.cluster import ApiError
 from conveyor.adapters.engine_api import EngineApi, EngineError
 from conveyor.adapters.engine_containers import (
-    LABEL_BODY,
     LABEL_CONTAINER,
     LABEL_JOB,
     LABEL_NAMESPACE,
-    TERMINATION_LOG,
+    NO_CLAIMS,
     EngineOrder,
     order_of,
 )
-from conveyor.adapters.engine_files import first_file
+from conveyor.adapters.engine_look import MINE, EngineLook, filters_of
 from conveyor.adapters.engine_starting import Contents, bring_up, ensure_image
-from conveyor.adapters.engine_view import Seen, Trouble, job_of, over, pod_of
+from conveyor.adapters.engine_view import Seen, Trouble, job_of, pod_of
 from conveyor.api import names
 from conveyor.api.errors import NotYet
 from conveyor.api.names import Reason
@@ -36,7 +35,6 @@ Found = list[dict[str, Any]]
 _START_SECONDS: Final = 900.0
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 60.0
-_MINE: Final = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
 
 log = logging.getLogger(__name__)
 
@@ -47,22 +45,33 @@ class EngineJobs:
     Args:
         contents: What Secrets and ConfigMaps hold that Jobs name.
         network: The Engine's network for containers, "" for its default one.
+        claims: The Engine's volume by name of a claim, for what outlives a build.
         alone: No other process makes Jobs here: one that nobody starts is lost at once.
+        started: Is told when the containers of a Job have been started.
     """
 
     def __init__(
-        self, api: EngineApi, contents: Contents, *, network: str = "", alone: bool
+        self,
+        api: EngineApi,
+        contents: Contents,
+        *,
+        network: str = "",
+        claims: Mapping[str, str] = NO_CLAIMS,
+        alone: bool,
+        started: Callable[[EngineOrder], None] = lambda _: None,
     ) -> None:
         self.api = api
+        self.claims = claims
         self._contents = contents
         self._network = network
         self._alone = alone
+        self._started = started
         self._claimed: set[str] = set()
         self._starting: dict[str, asyncio.Task[None]] = {}
         self._expiring: set[asyncio.Task[None]] = set()
         self._trouble: dict[str, Trouble] = {}
         self._lost: dict[str, str] = {}
-        self._messages: dict[str, str] = {}
+        self._look = EngineLook(api)
         self._version: Json = {}
 
     async def list(
@@ -84,7 +93,8 @@ class EngineJobs:
             ApiError: 409, the name is taken.
             UserError: NotSupported.
         """
-        order = order_of(body, network=self._network, architecture=await self._architecture())
+        architecture = await self._architecture()
+        order = order_of(body, network=self._network, architecture=architecture, claims=self.claims)
         await self._ensure_courier(order, body)
         name = order.courier.name
         self._claimed.add(name)
@@ -112,7 +122,7 @@ class EngineJobs:
         self, prefix: str, plural: str, namespace: str, name: str, **preconditions: str
     ) -> bool:
         """Remove a Job with its containers and volumes, whether they run or not."""
-        found = await self._containers(f"{LABEL_NAMESPACE}={namespace}", f"{LABEL_JOB}={name}")
+        found = await self._look.containers(f"{LABEL_NAMESPACE}={namespace}", f"{LABEL_JOB}={name}")
         ids = {it["Labels"][LABEL_CONTAINER]: str(it["Id"]) for it in found}
         courier = ids.get(names.CONTAINER_COURIER, "")
         if not found or preconditions.get("uid", courier) != courier:
@@ -121,16 +131,17 @@ class EngineJobs:
         if starting is not None:
             starting.cancel()
             await asyncio.gather(starting, return_exceptions=True)
-        found = await self._containers(f"{LABEL_NAMESPACE}={namespace}", f"{LABEL_JOB}={name}")
+        found = await self._look.containers(f"{LABEL_NAMESPACE}={namespace}", f"{LABEL_JOB}={name}")
         await asyncio.gather(*(self._remove(str(it["Id"])) for it in found))
-        for memory in (self._trouble, self._lost, self._messages):
+        for memory in (self._trouble, self._lost):
             memory.pop(courier, None)
+        self._look.forget(it["Id"] for it in found)
         await self.remove_volumes(f"{LABEL_NAMESPACE}={namespace}", f"{LABEL_JOB}={name}")
         return True
 
     async def remove_volumes(self, *labels: str) -> None:
         """Remove volumes that no container uses."""
-        filters = _filters(_MINE, *labels)
+        filters = filters_of(MINE, *labels)
         found = await self.api.get("/volumes", filters=filters)
         for volume in (found or {}).get("Volumes") or []:
             await self.api.delete(f"/volumes/{volume['Name']}", force="true")
@@ -163,74 +174,44 @@ class EngineJobs:
 
     # --- looking ---------------------------------------------------------------------------------------------------------
 
-    async def _containers(self, *labels: str) -> Found:
-        found: Found | None = await self.api.get(
-            "/containers/json", all="true", filters=_filters(_MINE, *labels)
-        )
-        return found or []
-
     async def _seen(self, namespace: str, selector: str) -> Sequence[Seen | None]:
         labels = [label for label in selector.split(",") if label]
         labels += [f"{LABEL_NAMESPACE}={namespace}"] if namespace else []
         by_job: dict[tuple[str, str], dict[str, str]] = {}
-        for it in await self._containers(*labels):
+        for it in await self._look.containers(*labels):
             job = (it["Labels"][LABEL_NAMESPACE], it["Labels"][LABEL_JOB])
             by_job.setdefault(job, {})[it["Labels"][LABEL_CONTAINER]] = it["Id"]
         return await asyncio.gather(*(self._inspect(by_job[job]) for job in sorted(by_job)))
 
     async def _inspect(self, ids: Mapping[str, str]) -> Seen | None:
         busy = {*self._claimed, *self._starting}  # before looking: what ends meanwhile has started
-        courier = await self._container(ids.get(names.CONTAINER_COURIER, ""))
-        if courier is None or LABEL_BODY not in courier["Config"]["Labels"]:
-            return None  # it is just being removed
-        stage = await self._container(ids.get(names.CONTAINER_STAGE, ""))
-        found = courier["Id"]
-        seen = Seen(
-            courier=courier,
-            stage=stage,
-            message=await self._message(courier) if over(courier) else "",
-            trouble=self._trouble.get(found),
-        )
+        seen = await self._look.seen(ids)
+        if seen is None:
+            return None
+        found = seen.courier["Id"]
         lost = self._lost.get(found) or self._abandoned(seen, busy)
-        return Seen(
-            courier=courier, stage=stage, message=seen.message, trouble=seen.trouble, lost=lost
-        )
+        return replace(seen, trouble=self._trouble.get(found), lost=lost)
 
     def _abandoned(self, seen: Seen, busy: Set[str]) -> str:
         """Why nobody will start it any more."""
         found = {seen.courier["Id"], seen.courier["Name"].removeprefix("/")}
-        if seen.courier["State"]["Status"] != "created" or found & busy:
+        if seen.courier["State"]["Status"] != "created" or found & busy or seen.last:
             return ""
-        if self._alone or (_now() - seen.created).total_seconds() > _START_SECONDS:
+        if self._alone or (
+            not seen.running and (_now() - seen.created).total_seconds() > _START_SECONDS
+        ):
             return "the process that was starting it has ended"
         return ""
-
-    async def _container(self, found: str) -> Json | None:
-        inspected: Json | None = await self.api.get(f"/containers/{found}/json") if found else None
-        return inspected
-
-    async def _message(self, courier: Json) -> str:
-        """The termination message; it does not change any more."""
-        found = courier["Id"]
-        if found not in self._messages:
-            try:
-                tar = await self.api.get_archive(found, TERMINATION_LOG)
-            except EngineError as error:
-                if error.status != 404:
-                    raise
-                tar = b""
-            self._messages[found] = first_file(tar).decode("utf-8", "replace")
-        return self._messages[found]
 
     async def _enforce(self, seen: Seen) -> None:
         """End a Job that is over its deadline."""
         if seen.running and _now() >= seen.due:
-            for container in (seen.stage, seen.courier):
-                if container is not None and container["State"]["Running"]:
+            for container in seen.containers:
+                if container["State"]["Running"]:
                     await self._kill(container["Id"])
 
     async def _stream(self, wake: Callable[[str, Mapping[str, str]], None]) -> None:
-        filters = {"type": ["container"], "label": [_MINE], "event": ["start", "die", "destroy"]}
+        filters = {"type": ["container"], "label": [MINE], "event": ["start", "die", "destroy"]}
         async for event in self.api.events(filters):
             labels = event["Actor"]["Attributes"]
             wake(labels.get(LABEL_NAMESPACE, ""), labels)
@@ -252,15 +233,21 @@ class EngineJobs:
             await bring_up(self.api, order, body, self._contents, tell)
         except (EngineError, NotYet) as error:
             self._lost[courier] = str(error)
+        except (
+            Exception
+        ) as error:  # a defect: nobody would start it, and it must not look as if somebody did
+            log.exception("a Job cannot be started")
+            self._lost[courier] = f"internal error: {type(error).__name__}: {error}"
         else:
             self._trouble.pop(courier, None)
+            self._started(order)
         self._starting.pop(courier, None)
 
     async def _remove_ended(self, namespace: str, name: str) -> None:
         """Nothing reads a Job of a build that is over; it goes as soon as it has ended."""
         while True:
             labels = (f"{LABEL_NAMESPACE}={namespace}", f"{LABEL_JOB}={name}")
-            states = [it["State"] for it in await self._containers(*labels)]
+            states = [it["State"] for it in await self._look.containers(*labels)]
             if "running" not in states:
                 break
             await asyncio.sleep(0.2)
@@ -281,7 +268,7 @@ class EngineJobs:
         for _ in range(50):
             if await self.api.delete(f"/containers/{container}", force="true", v="true"):
                 return
-            if await self._container(container) is None:
+            if await self._look.container(container) is None:
                 return
             await asyncio.sleep(0.1)  # the Engine is just about it
 
@@ -289,10 +276,6 @@ class EngineJobs:
         """Wait until Jobs that may go are gone."""
         while self._expiring:
             await asyncio.wait(self._expiring)
-
-
-def _filters(*labels: str) -> str:
-    return json.dumps({"label": list(labels)})
 
 
 def _now() -> datetime:

@@ -1,6 +1,6 @@
 """Containers of a Docker Engine as a Job and its pod.
 
-In: what the Engine says of the courier's and the stage's container. Out: dicts as the API server would give them, as far as
+In: what the Engine says of the containers. Out: dicts as the API server would give them, as far as
 `conveyor.jobs.observe` reads them. Whether a Job is over its deadline is concluded from its times, so every process that looks
 concludes the same.
 """
@@ -32,14 +32,15 @@ class Seen:
     """A Job as the Engine knows it.
 
     Attributes:
-        courier: Inspected container. stage: the same, None before it is made.
-        message: The courier's termination message, "" while it runs.
+        courier: Inspected container. stage, mounts: the same, None before it is made or where there is none.
+        message: The courier's termination message, "" while it runs; that of `mounts` when it failed.
         trouble: Why nothing runs yet.
         lost: Who was starting it is gone; nobody will.
     """
 
     courier: Json
     stage: Json | None
+    mounts: Json | None = None
     message: str = ""
     trouble: Trouble | None = None
     lost: str = ""
@@ -63,12 +64,20 @@ class Seen:
     @property
     def running(self) -> bool:
         """Whether a container of it runs."""
-        return any(it["State"]["Running"] for it in (self.courier, self.stage) if it)
+        return any(it["State"]["Running"] for it in self.containers)
 
     @property
-    def ended(self) -> str:
-        """When the courier ended, "" before."""
-        return _stamp(self.courier["State"]["FinishedAt"]) if over(self.courier) else ""
+    def containers(self) -> tuple[Json, ...]:
+        """Those that are there."""
+        return tuple(it for it in (self.courier, self.stage, self.mounts) if it is not None)
+
+    @property
+    def last(self) -> Json | None:
+        """The container with which the Job is over: the courier, or `mounts` when it failed; None while it is not."""
+        if over(self.courier):
+            return self.courier
+        failed = self.mounts is not None and over(self.mounts) and self.mounts["State"]["ExitCode"]
+        return self.mounts if failed else None
 
 
 def over(container: Json | None) -> bool:
@@ -93,8 +102,12 @@ def pod_of(seen: Seen) -> Json:
     statuses = [_status(names.CONTAINER_COURIER, seen.courier, seen)]
     statuses.append(_status(names.CONTAINER_STAGE, seen.stage, seen))
     status: Json = {"phase": _phase(seen), "containerStatuses": statuses}
-    if seen.running or over(seen.courier):
-        status["startTime"] = _stamp(seen.courier["State"]["StartedAt"])
+    if seen.mounts is not None and seen.mounts["State"]["StartedAt"] != _NEVER:
+        laying = _status(names.CONTAINER_MOUNTS, seen.mounts, seen)
+        status["initContainerStatuses"] = [laying]
+    started = [it["State"]["StartedAt"] for it in (seen.mounts, seen.courier) if it]
+    if first := next((it for it in started if it != _NEVER), ""):
+        status["startTime"] = _stamp(first)
     if seen.lost:
         status |= {"reason": "StartError", "message": seen.lost}
     return {
@@ -109,16 +122,17 @@ def pod_of(seen: Seen) -> Json:
 
 
 def _conditions(seen: Seen, now: datetime) -> list[Json]:
-    """A Job is over with its courier; a courier that ended too late was stopped by the deadline."""
-    finished = _time(seen.courier["State"]["FinishedAt"]) if over(seen.courier) else now
+    """A Job is over with its courier, or before it; what ended too late was stopped by the deadline."""
+    last = seen.last
+    finished = _time(last["State"]["FinishedAt"]) if last else now
     if finished >= seen.due:
         when = {"lastTransitionTime": _text(min(finished, now))}
         return [{"type": "Failed", "status": "True", "reason": "DeadlineExceeded", **when}]
     if seen.lost:
         return [{"type": "Failed", "status": "True", "lastTransitionTime": _text(now)}]
-    if not over(seen.courier):
+    if last is None:
         return []
-    kind = "Failed" if seen.courier["State"]["ExitCode"] else "Complete"
+    kind = "Failed" if last["State"]["ExitCode"] else "Complete"
     return [{"type": kind, "status": "True", "lastTransitionTime": _text(finished)}]
 
 
@@ -127,8 +141,8 @@ def _phase(seen: Seen) -> str:
         return "Failed"
     if seen.running:
         return "Running"
-    if over(seen.courier):
-        return "Failed" if seen.courier["State"]["ExitCode"] else "Succeeded"
+    if seen.last is not None:
+        return "Failed" if seen.last["State"]["ExitCode"] else "Succeeded"
     return "Pending"
 
 
@@ -153,7 +167,7 @@ def _state(name: str, container: Json | None, seen: Seen) -> Json:
         "reason": "OOMKilled" if state.get("OOMKilled") else reason,
         "finishedAt": _stamp(state["FinishedAt"]),
     }
-    if name == names.CONTAINER_COURIER:
+    if container is seen.last:
         ended["message"] = seen.message
     return {"terminated": ended}
 

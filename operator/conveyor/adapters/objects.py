@@ -22,9 +22,14 @@ async def read_secret(cluster: ObjectsApi, namespace: str, name: str) -> Mapping
     Raises:
         UserError: SecretNotFound or SecretNotReadable.
     """
+    data = await read_secret_bytes(cluster, namespace, name)
+    return {key: value.decode("utf-8", "replace") for key, value in data.items()}
+
+
+async def read_secret_bytes(cluster: ObjectsApi, namespace: str, name: str) -> Mapping[str, bytes]:
+    """Return a Secret's data as it is. Raises as `read_secret`."""
     found = await _read(cluster, "secrets", namespace, name)
-    data = found.get("data") or {}
-    return {key: base64.b64decode(value).decode("utf-8", "replace") for key, value in data.items()}
+    return {key: base64.b64decode(value) for key, value in (found.get("data") or {}).items()}
 
 
 async def read_config_map(cluster: ObjectsApi, namespace: str, name: str, key: str) -> str:

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Final
 
+from conveyor.builder.courier_agent import AGENT, await_agent
 from conveyor.builder.courier_errors import CourierError
 from conveyor.builder.courier_task import SshAgent
 
@@ -21,11 +22,11 @@ _AGENT: Final = ("ssh-agent", "-D", "-P", "none", "-a")
 _MOST_SAID: Final = 200
 
 
-def start_agent(agent: SshAgent) -> "subprocess.Popen[bytes]":
-    """Start the agent with every key.
+def start_agent(agent: SshAgent) -> "subprocess.Popen[bytes] | None":
+    """Start the agent with every key, or wait for one that runs elsewhere (`courier_agent`).
 
     Returns:
-        Its process.
+        Its process, None of one elsewhere.
 
     Raises:
         CourierError: SecretInvalid, a key is missing or cannot be used. Internal, the agent does not start.
@@ -33,6 +34,9 @@ def start_agent(agent: SshAgent) -> "subprocess.Popen[bytes]":
     try:
         hosts = b"".join(_read(Path(folder) / "known_hosts") for folder in agent.keys)
         Path(agent.known_hosts).write_bytes(hosts)
+        if any((Path(folder) / AGENT).is_file() for folder in agent.keys):
+            _await_elsewhere(agent.socket)
+            return None
         process = subprocess.Popen(  # noqa: S603 - our own words
             [*_AGENT, agent.socket],
             stdin=subprocess.DEVNULL,
@@ -50,6 +54,11 @@ def start_agent(agent: SshAgent) -> "subprocess.Popen[bytes]":
         process.wait()
         raise
     return process
+
+
+def _await_elsewhere(socket: str) -> None:
+    if not await_agent(socket):
+        raise CourierError("Internal", "the SSH agent of whoever builds does not answer")
 
 
 def _await_socket(process: "subprocess.Popen[bytes]", socket: str) -> None:

@@ -11,19 +11,19 @@ from typing import Any
 
 import click
 
-from conveyor import __version__
 from conveyor.api.dockerfile_mode import DockerfileMode
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
+from conveyor.cli.build_inputs import add_policy, mirrors_of, secrets_of, ssh_of
+from conveyor.cli.build_options import given_options, machine_options
 from conveyor.cli.options import (
     debug_option,
     dockerfile_mode_option,
+    platforms_of,
     project_of,
     project_options,
     remotes_of,
 )
-
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 _HELP = """Build images on this machine: every stage in a container of the Docker Engine here, as the
 operator builds it in a pod of a cluster. No cluster is needed.
@@ -46,12 +46,17 @@ Into a registry on this machine:
   conveyor build --repo 127.0.0.1:5000/app
 
 \b
+With a secret and the SSH agent of this machine for RUN --mount=type=secret,id=npm and type=ssh:
+  conveyor build --repo registry.example.com/team/app --secret id=npm,src=$HOME/.npmrc --ssh default
+
+\b
 For a program: references of the images as JSON, nothing else on stdout:
   conveyor build --repo registry.example.com/team/app --json
 
 Logins are those of `docker login`. They go to this process and to couriers, the containers that move
 files; a container in which commands of your project run has none of them, and no Docker socket.
-What a build leaves in the Engine when it is killed, the next build removes.
+What a build leaves in the Engine when it is killed, the next build removes. Caches of RUN and build_dir
+stay, in the volume of --cache-volume.
 
 Exit codes: 0 built; 2 somebody has to change the config, the repository or the arguments; 1 anything
 else: a command that failed, a registry or an Engine that does not answer; 130 interrupted.
@@ -74,27 +79,8 @@ else: a command that failed, a registry or an Engine that does not answer; 130 i
     "--parallel", default=5, show_default=True, type=click.IntRange(1, 100), help="Stages at once."
 )
 @dockerfile_mode_option
-@click.option(
-    "--docker-host",
-    metavar="ENDPOINT",
-    help="The Engine: unix:///PATH or tcp://HOST:PORT. Default: DOCKER_HOST (with DOCKER_TLS_VERIFY and "
-    "DOCKER_CERT_PATH), else unix:///var/run/docker.sock.",
-)
-@click.option(
-    "--network",
-    default="",
-    metavar="NAME",
-    help="The Engine's network for the containers. Default: the Engine's own.",
-)
-@click.option(
-    "--conveyor-image",
-    default=f"conveyor:{__version__}",
-    envvar="CONVEYOR_IMAGE",
-    show_default=True,
-    metavar="IMAGE",
-    help="Conveyor's image of this version, which couriers run and the tools of stages come from; "
-    "also CONVEYOR_IMAGE. Pulled unless the Engine has it.",
-)
+@machine_options
+@given_options
 @click.option(
     "--remote",
     "remotes",
@@ -109,22 +95,13 @@ else: a command that failed, a registry or an Engine that does not answer; 130 i
     help="The commit stands for a merge that is only proposed, as with werf's option of that name.",
 )
 @click.option(
-    "--insecure-registry",
-    "insecure",
-    multiple=True,
-    metavar="HOST:PORT",
-    help="Registry without verified TLS; repeatable. Those on loopback addresses always are.",
-)
-@click.option("--ca-file", type=_FILE, help="More certificate authorities (PEM) to trust.")
-@click.option(
-    "--ssh-key",
-    "ssh_keys",
-    multiple=True,
-    type=_FILE,
-    help="Private key of an SSH agent for commands of stages; repeatable.",
-)
-@click.option(
     "--stage-timeout", default="1h", show_default=True, help="How long one stage may take."
+)
+@click.option(
+    "--quiet",
+    "-q",
+    is_flag=True,
+    help="Do not print what commands write; of a failed one its end is told all the same.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON (docs/cli.md).")
 @debug_option
@@ -132,6 +109,7 @@ def build_command(**given: Any) -> None:
     """Run the command."""
     from conveyor.cli.building import BuildOptions, build  # noqa: PLC0415 - keeps --help fast
 
+    keys, agent = ssh_of(given["ssh"], os.environ)
     options = BuildOptions(
         project=project_of(
             given,
@@ -139,6 +117,7 @@ def build_command(**given: Any) -> None:
             remotes=remotes_of(given["remotes"]),
             virtual_merge=given["virtual_merge"],
             dockerfile_mode=DockerfileMode(given["dockerfile_mode"]),
+            platforms=platforms_of(given["platforms"]),
         ),
         images=given["images"],
         parallel=given["parallel"],
@@ -148,8 +127,19 @@ def build_command(**given: Any) -> None:
         conveyor_image=given["conveyor_image"],
         insecure=given["insecure"],
         ca_file=given["ca_file"],
-        ssh_keys=given["ssh_keys"],
         stage_timeout=given["stage_timeout"],
+        ssh_keys=(*keys, *given["ssh_keys"]),
+        ssh_agent=agent,
+        secrets=secrets_of(given["secrets"], os.environ),
+        mirrors=mirrors_of(given["mirrors"]),
+        add_remote=add_policy(
+            enabled=given["add_remote"],
+            allowed=given["allowed_hosts"],
+            private=given["private_hosts"],
+            blocked=given["blocked_networks"],
+        ),
+        cache_volume=given["cache_volume"],
+        quiet=given["quiet"],
     )
     code, document = asyncio.run(build(options))
     if given["as_json"]:

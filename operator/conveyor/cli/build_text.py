@@ -1,7 +1,8 @@
 """What `conveyor build` tells.
 
 In: statuses, one after the other. Out: a line for everything that is new: a stage that is cached, begins, is built or has
-failed; at the end what failed, with the command and the end of its log; the outcome as JSON.
+failed, with its number; why nothing goes on; at the end what failed, with the command and the end of its log; the
+outcome as JSON.
 """
 
 from collections.abc import Iterator
@@ -9,8 +10,15 @@ from datetime import datetime
 from typing import Any, Final
 
 from conveyor.api import conditions
-from conveyor.api.names import ConditionType
-from conveyor.api.v1alpha1 import ImageBuild, ImageBuildStatus, StageState, StageStatus
+from conveyor.api.names import ConditionType, Reason
+from conveyor.api.v1alpha1 import (
+    FailureStatus,
+    ImageBuild,
+    ImageBuildStatus,
+    StageState,
+    StageStatus,
+)
+from conveyor.cli.local_words import without_cluster
 
 _WORDS: Final = {
     StageState.CACHED: ("●", "cached", "36"),
@@ -19,6 +27,7 @@ _WORDS: Final = {
     StageState.FAILED: ("✘", "failed", "31"),
     StageState.SKIPPED: ("-", "skipped", "90"),
 }
+_GOES_ON: Final = frozenset({Reason.PLANNING.value, Reason.PROGRESSING.value})
 
 
 class Progress:
@@ -27,17 +36,27 @@ class Progress:
     def __init__(self, *, colour: bool) -> None:
         self._colour = colour
         self._told: dict[tuple[str, str], StageState] = {}
+        self._jobs: dict[str, str] = {}
         self._head = ""
+        self._waits = ""
 
     def lines(self, status: ImageBuildStatus) -> Iterator[str]:
         """Yield what is new."""
         yield from self._plan(status)
-        for image in status.images:
-            for stage in image.stages:
-                key = (image.name, stage.name)
-                if stage.state in _WORDS and self._told.get(key) is not stage.state:
-                    self._told[key] = stage.state
-                    yield self._stage(image.name, stage)
+        rows = [(image.name, stage) for image in status.images for stage in image.stages]
+        for number, (image, stage) in enumerate(rows, 1):
+            label = f"[{number}/{len(rows)}] {_name(image, stage)}"
+            if stage.job and stage.state is StageState.BUILDING:
+                self._jobs[stage.job] = label
+            key = (image, f"{stage.platform} {stage.name}")
+            if stage.state in _WORDS and self._told.get(key) is not stage.state:
+                self._told[key] = stage.state
+                yield self._stage(label, stage)
+        yield from self._waiting(status)
+
+    def log(self, job: str, line: str) -> str:
+        """Return a line that a command of a Job wrote."""
+        return f"{self._jobs.get(job, job)} | {line}"
 
     def _plan(self, status: ImageBuildStatus) -> Iterator[str]:
         if status.plan is None or self._head == status.commit:
@@ -47,12 +66,27 @@ class Progress:
         for number, found in enumerate(status.plan.sets):
             yield f"Set #{number}: {', '.join(name or '~' for name in found.images)}"
 
-    def _stage(self, image: str, stage: StageStatus) -> str:
+    def _waiting(self, status: ImageBuildStatus) -> Iterator[str]:
+        """Why nothing goes on: what is not a matter of planning or counting stages."""
+        ready = conditions.find(status.conditions, ConditionType.READY)
+        waits = ""
+        if ready is not None and ready.reason not in _GOES_ON and ready.status.value != "True":
+            waits = without_cluster(ready.message)
+        if waits and waits != self._waits and status.failure is None:
+            yield f"… {ready.reason if ready else ''}: {waits}"
+        self._waits = waits
+
+    def _stage(self, label: str, stage: StageStatus) -> str:
         mark, word, code = _WORDS[stage.state]
-        text = f"{mark} {image or '~'}/{stage.name}  {word}"
+        text = f"{mark} {label}  {word}"
         if stage.state in (StageState.BUILT, StageState.FAILED):
             text += _seconds(stage)
         return f"\x1b[{code}m{text}\x1b[0m" if self._colour else text
+
+
+def _name(image: str, stage: StageStatus) -> str:
+    platform = f" {stage.platform}" if stage.platform else ""
+    return f"{image or '~'}/{stage.name}{platform}"
 
 
 def failure_lines(build: ImageBuild) -> Iterator[str]:
@@ -60,10 +94,11 @@ def failure_lines(build: ImageBuild) -> Iterator[str]:
     failure = build.status.failure
     if failure is None:
         ready = conditions.find(build.status.conditions, ConditionType.READY)
-        yield f"{ready.reason}: {ready.message}" if ready else "it did not begin"
+        told = without_cluster(ready.message) if ready else ""
+        yield f"{ready.reason}: {told}" if ready else "it did not begin"
         return
     where = f"image {failure.image}, stage {failure.stage}: " if failure.stage else ""
-    yield f"{failure.reason}: {where}{failure.message}"
+    yield f"{failure.reason}: {where}{without_cluster(failure.message)}"
     if failure.command:
         yield f"  command: {failure.command}"
     if failure.exit_code is not None:
@@ -90,8 +125,13 @@ def document(build: ImageBuild) -> dict[str, Any]:
             }
             for image in status.images
         ],
-        "failure": failure.model_dump(mode="json", by_alias=True) if failure else None,
+        "failure": _failure_document(failure) if failure else None,
     }
+
+
+def _failure_document(failure: FailureStatus) -> dict[str, Any]:
+    found = failure.model_dump(mode="json", by_alias=True)
+    return found | {"message": without_cluster(failure.message)}
 
 
 def _stage_document(stage: StageStatus) -> dict[str, Any]:

@@ -11,9 +11,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -22,20 +22,24 @@ import click
 
 from conveyor.adapters.cluster import JOBS, ApiError
 from conveyor.adapters.engine_api import Endpoint, EngineApi, EngineError
-from conveyor.adapters.engine_containers import LOCAL_NAMESPACE
+from conveyor.adapters.engine_containers import LOCAL_NAMESPACE, EngineOrder
 from conveyor.adapters.engine_jobs import EngineJobs
 from conveyor.adapters.events import EventRecorder
 from conveyor.api import conditions
-from conveyor.api.errors import NotYet
+from conveyor.api.errors import NotYet, UserError
 from conveyor.api.names import Reason
 from conveyor.api.v1alpha1 import ImageBuild
+from conveyor.cli.build_log import BuildLog
 from conveyor.cli.build_text import Progress, document, failure_lines
-from conveyor.cli.local_build import Material, material_of
+from conveyor.cli.local_agent import serve_agent
+from conveyor.cli.local_build import CLAIM, SSH_AGENT, Material, material_of
 from conveyor.cli.local_cluster import LocalCluster, LocalLocks
 from conveyor.cli.local_login import home_of
 from conveyor.cli.local_runs import Run
 from conveyor.cli.local_tools import sweep_tools
+from conveyor.cli.local_words import without_cluster
 from conveyor.cli.project import ProjectOptions
+from conveyor.config.remote_policy import RemotePolicy
 from conveyor.shell.backends import Backends
 from conveyor.shell.dispatch import Dispatcher
 from conveyor.shell.reconcile import Reconciler
@@ -52,6 +56,8 @@ _USERS: Final = frozenset(
         *(Reason.INVALID_SPEC, Reason.INVALID_WERF_CONFIG, Reason.INVALID_DOCKERFILE),
         *(Reason.NOT_SUPPORTED, Reason.MOUNT_NOT_ALLOWED, Reason.WERF_CONFIG_NOT_FOUND),
         *(Reason.GIT_REVISION_NOT_FOUND, Reason.REGISTRY_DENIED, Reason.BASE_IMAGE_NOT_FOUND),
+        *(Reason.SECRET_NOT_FOUND, Reason.REMOTE_SOURCE_NOT_ALLOWED, Reason.PLATFORM_NOT_AVAILABLE),
+        Reason.GIT_AUTH_FAILED,
     }
 )
 """What somebody has to change the config, the repository or the arguments for."""
@@ -70,8 +76,14 @@ class BuildOptions:
     conveyor_image: str
     insecure: tuple[str, ...]
     ca_file: Path | None
-    ssh_keys: tuple[Path, ...]
     stage_timeout: str
+    ssh_keys: tuple[Path, ...] = ()
+    ssh_agent: Path | None = None
+    secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    mirrors: Mapping[str, str] = field(default_factory=dict)
+    add_remote: RemotePolicy = field(default_factory=RemotePolicy)
+    cache_volume: str = ""
+    quiet: bool = False
 
 
 async def build(options: BuildOptions) -> tuple[int, Json]:
@@ -90,6 +102,8 @@ async def build(options: BuildOptions) -> tuple[int, Json]:
             await api.ping()
             material = await material_of(options, api, home, Path(scratch), run.uid)
             return await _Local(options, api, material, run).run()
+        except UserError as error:
+            raise UserError(error.reason, without_cluster(error.message)) from None
         finally:
             await api.close()
             run.end()
@@ -100,11 +114,23 @@ class _Local:
 
     def __init__(self, options: BuildOptions, api: EngineApi, material: Material, run: Run) -> None:
         self._run = run
-        self._progress = Progress(colour=sys.stderr.isatty())
+        self._agent = options.ssh_agent
+        self._serving: set[asyncio.Task[None]] = set()
+        colour = sys.stderr.isatty()
+        self._progress = Progress(colour=colour)
         self._wake = asyncio.Event()
         self._cluster = LocalCluster(material.build, material.secrets, _tell_warning, self._show)
         contents = material.contents(self._cluster.config_map)
-        self._engine = EngineJobs(api, contents, network=options.network, alone=False)
+        claims = {CLAIM: options.cache_volume} if options.cache_volume else {}
+        self._engine = EngineJobs(
+            api,
+            contents,
+            network=options.network,
+            claims=claims,
+            alone=False,
+            started=self._started,
+        )
+        self._log = None if options.quiet else BuildLog(api, self._tell, colour=colour)
         reports = Reports(lambda _: self._wake.set())
         dispatcher = Dispatcher(
             Backends(self._cluster, self._engine),
@@ -112,10 +138,20 @@ class _Local:
             EventRecorder(self._cluster),
             reports,
         )
-        sessions = self._sessions = Sessions(self._cluster, material.settings, material.local)
+        sessions = self._sessions = Sessions(
+            self._cluster, material.settings, material.local, options.project.platforms
+        )
         self._reconcile = Reconciler(
             self._cluster, material.settings, sessions, dispatcher, reports
         )
+
+    def _started(self, order: EngineOrder) -> None:
+        """Tell what commands write, and let them use the agent of this machine."""
+        if self._log is not None:
+            self._log.follow(order.job, order.stage.name)
+        if self._agent is not None and any(it.name == SSH_AGENT for it in order.fillings):
+            serving = serve_agent(self._engine.api, order.courier.name, self._agent)
+            self._serving.add(asyncio.create_task(serving))
 
     async def run(self) -> tuple[int, Json]:
         await sweep(self._engine, self._run)
@@ -136,6 +172,8 @@ class _Local:
         watching = asyncio.create_task(self._engine.watch(lambda *_: self._wake.set()))
         try:
             yield
+            if self._log is not None:
+                await self._log.close()
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
@@ -174,8 +212,14 @@ class _Local:
             click.echo(
                 f"Warning: containers were left: {error}; the next build removes them", err=True
             )
+        for serving in self._serving:
+            serving.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
         await self._engine.close()
         await self._sessions.close()
+
+    def _tell(self, job: str, line: str) -> None:
+        click.echo(self._progress.log(job, line), err=True)
 
     def _show(self, body: Json) -> None:
         for line in self._progress.lines(ImageBuild.from_object(body).status):
@@ -225,4 +269,4 @@ def _exit_code(build: ImageBuild) -> int:
 
 def _tell_warning(event: Json) -> None:
     if event["type"] == "Warning" and event["reason"] in (Reason.NO_EFFECT, Reason.LABELS_KEPT):
-        click.echo(f"Warning: {event['message']}", err=True)
+        click.echo(f"Warning: {without_cluster(event['message'])}", err=True)

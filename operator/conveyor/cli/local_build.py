@@ -24,9 +24,11 @@ from conveyor.api import names
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
 from conveyor.api.v1alpha1 import EnvVar, ImageBuild
+from conveyor.builder.courier_agent import AGENT
 from conveyor.builder.courier_inputs import GitInput, GitPatch
 from conveyor.builder.courier_task import parse_task
 from conveyor.builder.inputs_git import PACK
+from conveyor.cli.build_inputs import key_of
 from conveyor.cli.local_login import docker_config
 from conveyor.cli.local_packs import Packs
 from conveyor.cli.local_tools import tools_of
@@ -40,7 +42,14 @@ Contents = Callable[[Json, str, str], Awaitable[Content]]
 
 _LOGINS: Final = "registry"
 _REPOSITORY: Final = "repository-"
-_KEY: Final = "ssh-key-"
+_SSH: Final = "ssh-"
+SSH_AGENT: Final = f"{_SSH}agent"
+"""Secret that stands for an agent of this machine."""
+_SECRET: Final = "secret-"  # noqa: S105 - the beginning of a name
+_VALUE: Final = "value"
+CLAIM: Final = "kept"
+"""Claim that stands for the Engine's volume of what outlives a build."""
+_KEPT: Final = {"persistentVolumeClaim": {"claimName": CLAIM}}
 _MAX_VARIABLES: Final = 256
 _LOOPBACK: Final = ("localhost", "127.", "[::1]")
 _ANY_LOOPBACK: Final = ("localhost:*", "127.0.0.1:*", "[::1]:*")
@@ -55,7 +64,7 @@ class Material:
     """
 
     build: Json
-    secrets: Mapping[str, Mapping[str, str]]
+    secrets: Mapping[str, Mapping[str, bytes]]
     settings: Settings
     local: Mapping[str, Path]
     packs: Packs
@@ -66,27 +75,30 @@ class Material:
         async def contents(job: Json, kind: str, name: str) -> Content:
             if name.startswith(_REPOSITORY):
                 return {PACK: await self._pack(job, int(name.removeprefix(_REPOSITORY)))}
-            found = config_map(name) if kind == "configMap" else self.secrets[name]
-            return {key: text.encode() for key, text in found.items()}
+            if kind == "configMap":
+                return {key: text.encode() for key, text in config_map(name).items()}
+            return self.secrets[name]
 
         return contents
 
     async def _pack(self, job: Json, number: int) -> Path:
         """The commits of a repository that this Job wants."""
         url, directory = list(self.local.items())[number]
-        task = parse_task(_courier_task(job))
         wanted: dict[str, None] = {}
-        for item in task.inputs:
-            if isinstance(item, GitInput) and task.git[item.repository].url == url:
-                wanted |= {item.start: None} if isinstance(item, GitPatch) else {}
-                wanted[item.commit] = None
+        for task in map(parse_task, _fetching_tasks(job)):
+            for item in task.inputs:
+                if isinstance(item, GitInput) and task.git[item.repository].url == url:
+                    wanted |= {item.start: None} if isinstance(item, GitPatch) else {}
+                    wanted[item.commit] = None
         return await self.packs.of(directory, tuple(wanted))
 
 
-def _courier_task(job: Json) -> str:
-    containers = job["spec"]["template"]["spec"]["containers"]
-    courier = next(it for it in containers if it["name"] == names.CONTAINER_COURIER)
-    return str(courier["env"][0]["value"])
+def _fetching_tasks(job: Json) -> list[str]:
+    """The tasks of the containers that fetch."""
+    spec = job["spec"]["template"]["spec"]
+    containers = [*(spec.get("initContainers") or []), *spec["containers"]]
+    env = [it for container in containers for it in container.get("env") or []]
+    return [str(it["value"]) for it in env if it["name"] == "CONVEYOR_COURIER"]
 
 
 async def material_of(
@@ -101,7 +113,7 @@ async def material_of(
     registry = _registry(project.repo)
     commit = await (await open_local(project.git)).revision(project.commit)
     logins = docker_config(os.environ, (registry,))
-    tools = await tools_of(api, options.conveyor_image, _credentials(logins), home)
+    machine, tools = await tools_of(api, options.conveyor_image, _credentials(logins), home)
     own = f"ssh://localhost{quote(str(project.git.resolve()))}"
     local = {own: project.git.resolve()}
     local |= {url: path.resolve() for url, path in project.remotes.items()}
@@ -114,16 +126,18 @@ async def material_of(
         "spec": spec,
     }
     ImageBuild.from_object(body)  # an option that the spec refuses is told before anything starts
-    keys = {f"{_KEY}{i}": _key(path) for i, path in enumerate(options.ssh_keys)}
     return Material(
         build=body,
-        secrets={_LOGINS: {names.DOCKER_CONFIG_SECRET_KEY: logins}, **keys},
+        secrets={_LOGINS: {names.DOCKER_CONFIG_SECRET_KEY: logins.encode()}, **_given(options)},
         settings=Settings(
             image=options.conveyor_image,
             insecure_registries=(*insecure, *options.insecure, *_ANY_LOOPBACK),
             ca_file=str(options.ca_file or ""),
             cache_dir=str(scratch),
-            tools_dir=str(tools),
+            tools_dir="",  # this program's machine need not be the Engine's
+            tools_platforms={machine: str(tools)},
+            registry_mirrors=options.mirrors,
+            add_remote=options.add_remote,
         ),
         local=local,
         packs=Packs(scratch),
@@ -147,7 +161,12 @@ def _spec(options: "BuildOptions", commit: str, local: Mapping[str, Path]) -> Js
             {"url": url, "secretRef": {"name": f"{_REPOSITORY}{number}"}}
             for number, url in enumerate(remotes, 1)
         ],
-        "sshKeySecretRefs": [{"name": f"{_KEY}{i}"} for i, _ in enumerate(options.ssh_keys)],
+        "sshKeySecretRefs": [{"name": name} for name in _given(options) if name.startswith(_SSH)],
+        "secrets": [
+            {"id": found, "secretRef": {"name": f"{_SECRET}{i}", "key": _VALUE}}
+            for i, found in enumerate(options.secrets)
+        ],
+        "mounts": {"buildDir": _KEPT, "cache": _KEPT} if options.cache_volume else {},
     }
     return {
         "backend": "docker",
@@ -193,5 +212,12 @@ def _credentials(text: str) -> Credentials:
         raise UserError(Reason.INVALID_SPEC, str(error)) from None
 
 
-def _key(path: Path) -> Mapping[str, str]:
-    return {names.SSH_SECRET_KEY: path.read_text(encoding="utf-8")}
+def _given(options: "BuildOptions") -> Mapping[str, Mapping[str, bytes]]:
+    """Secrets with what the options give to commands."""
+    keys = {
+        f"{_SSH}{i}": {names.SSH_SECRET_KEY: key_of(path)}
+        for i, path in enumerate(options.ssh_keys)
+    }
+    agent = {SSH_AGENT: {names.SSH_SECRET_KEY: b"", AGENT: b""}} if options.ssh_agent else {}
+    secrets = {f"{_SECRET}{i}": {_VALUE: value} for i, value in enumerate(options.secrets.values())}
+    return {**keys, **agent, **secrets}

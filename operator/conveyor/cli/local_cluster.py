@@ -1,6 +1,6 @@
 """What the operator's code asks an API server for, on a machine that has none.
 
-In: one ImageBuild, Secrets as text. Out: the same objects, in memory: the build with its status, the Secrets, ConfigMaps that are
+In: one ImageBuild, Secrets. Out: the same objects, in memory: the build with its status, the Secrets, ConfigMaps that are
 written, Events handed to whoever tells them. Jobs are not here: they run in an Engine.
 """
 
@@ -21,7 +21,7 @@ class LocalCluster:
 
     Args:
         build: The ImageBuild.
-        secrets: Text by key, by name of the Secret.
+        secrets: Bytes by key, by name of the Secret.
         tell: Is given every Event.
         changed: Is given the build when its status was written.
     """
@@ -29,7 +29,7 @@ class LocalCluster:
     def __init__(
         self,
         build: Json,
-        secrets: Mapping[str, Mapping[str, str]],
+        secrets: Mapping[str, Mapping[str, bytes]],
         tell: Callable[[Json], None],
         changed: Callable[[Json], None],
     ) -> None:
@@ -52,8 +52,7 @@ class LocalCluster:
             return self.build
         if plural == "secrets" and name in self._secrets:
             encoded = {
-                key: base64.b64encode(text.encode()).decode()
-                for key, text in self._secrets[name].items()
+                key: base64.b64encode(value).decode() for key, value in self._secrets[name].items()
             }
             return {"metadata": {"name": name}, "data": encoded}
         return self._config_maps.get(name) if plural == "configmaps" else None

@@ -25,8 +25,8 @@ _LABEL: Final = f"{names.GROUP}/tools"
 _LONG_AGO: Final = 600
 
 
-async def tools_of(api: EngineApi, image: str, logins: Credentials, home: Path) -> Path:
-    """Return the directory with the tools of an image; pulls the image unless the Engine has it.
+async def tools_of(api: EngineApi, image: str, logins: Credentials, home: Path) -> tuple[str, Path]:
+    """Return machine (`os/architecture`) and directory of the tools of an image; pulls it unless the Engine has it.
 
     Raises:
         UserError: InvalidSpec, there is no such image or it is not Conveyor's.
@@ -37,7 +37,7 @@ async def tools_of(api: EngineApi, image: str, logins: Credentials, home: Path) 
     folder = home / "tools" / str(found["Id"]).removeprefix("sha256:")
     if not folder.is_dir():
         _unpack(await _archive(api, image), folder)
-    return folder
+    return f"{found['Os']}/{found['Architecture']}", folder
 
 
 async def sweep_tools(api: EngineApi, now: float) -> None:

@@ -12,6 +12,7 @@ import click
 
 from conveyor.api.dockerfile_mode import DockerfileMode
 from conveyor.cli.project import ProjectOptions
+from conveyor.config.platforms import is_platform, normal_platform
 
 Command = Callable[..., None]
 
@@ -110,3 +111,14 @@ def remotes_of(given: Sequence[str]) -> dict[str, Path]:
             )
         remotes[url] = Path(directory)
     return remotes
+
+
+def platforms_of(given: Sequence[str]) -> tuple[str, ...]:
+    """Return the platforms of every --platform, several with commas, in their usual names."""
+    names = tuple(name for text in given for name in text.split(","))
+    for name in names:
+        if not is_platform(name):
+            raise click.BadParameter(
+                f"{name!r} is not OS/ARCH such as linux/arm64", param_hint="--platform"
+            )
+    return tuple(dict.fromkeys(map(normal_platform, names)))

@@ -7,7 +7,6 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from conveyor.api.errors import UserError
 from conveyor.cli.options import (
     debug_option,
     dockerfile_mode_option,
+    platforms_of,
     project_of,
     project_options,
     remotes_of,
@@ -156,7 +156,7 @@ def plan_command(**given: Any) -> None:
     asked = _Asked(
         project=project_of(
             given,
-            platforms=_platforms(given["platforms"]),
+            platforms=platforms_of(given["platforms"]),
             remotes=remotes_of(given["remotes"]),
             repo=given["repo"],
             virtual_merge=given["virtual_merge"],
@@ -180,11 +180,6 @@ def plan_command(**given: Any) -> None:
     _print(asked, planned, changes)
     if asked.require_built:
         check_built(planned.plan)
-
-
-def _platforms(given: Sequence[str]) -> tuple[str, ...]:
-    names = tuple(name for text in given for name in text.split(","))
-    return tuple(dict.fromkeys(_platform(name, "--platform") for name in names))
 
 
 def _platform(name: str, option: str) -> str:

@@ -6,12 +6,12 @@ commits are read: what lies uncommitted in a work tree does not exist here.
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from conveyor.adapters.answers import GitAnswers
-from conveyor.adapters.configs import NAMES, ConfigSource, config_name
+from conveyor.adapters.configs import NAMES, ConfigSource, config_name, for_platforms
 from conveyor.adapters.git_clones import GitClones, open_local
 from conveyor.adapters.git_files import GitFiles
 from conveyor.adapters.git_repo import GitRepo
@@ -100,12 +100,7 @@ class Project:
         config = await self.source.load(Renderer())
         if not config.images:
             raise UserError(Reason.INVALID_WERF_CONFIG, f"{self.source.path} describes no image")
-        platforms = self.options.platforms
-        if not platforms:
-            return config
-        return replace(
-            config, images=tuple(replace(image, platforms=platforms) for image in config.images)
-        )
+        return for_platforms(config, self.options.platforms)
 
     @asynccontextmanager
     async def git_answers(self) -> AsyncIterator[GitAnswers]:

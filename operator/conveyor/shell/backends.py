@@ -13,7 +13,7 @@ from conveyor.adapters.engine_api import Endpoint, EngineApi, EngineError
 from conveyor.adapters.engine_containers import LOCAL_NAMESPACE
 from conveyor.adapters.engine_files import Content
 from conveyor.adapters.engine_jobs import EngineJobs
-from conveyor.adapters.objects import read_config_map, read_secret
+from conveyor.adapters.objects import read_config_map, read_secret_bytes
 from conveyor.adapters.objects_api import JobsApi, ObjectsApi
 from conveyor.api import names
 from conveyor.api.errors import NotYet, UserError
@@ -49,12 +49,12 @@ class Backends:
                 "spec.backend: docker: this Conveyor has no Docker Engine; its administrator gives it one with "
                 "builds.docker.endpoint of the chart",
             )
-        _check(build)
+        _check(build, keeps=bool(self._engine.claims))
         return self._engine
 
 
-def _check(build: ImageBuild) -> None:
-    """Refuse what only pods have."""
+def _check(build: ImageBuild, *, keeps: bool) -> None:
+    """Refuse what only pods have; an Engine that `keeps` has volumes for what outlives a build."""
     spec, template = build.spec, build.spec.pod_template
     given = {
         "podTemplate.nodeSelector": template.node_selector,
@@ -62,8 +62,8 @@ def _check(build: ImageBuild) -> None:
         "podTemplate.priorityClassName": template.priority_class_name,
         "podTemplate.runtimeClassName": template.runtime_class_name,
         "podTemplate.serviceAccountName": template.service_account_name,
-        "mounts.buildDir": spec.mounts.build_dir,
-        "mounts.cache": spec.mounts.cache,
+        "mounts.buildDir": spec.mounts.build_dir and not keeps,
+        "mounts.cache": spec.mounts.cache and not keeps,
     }
     found = [f"spec.{name}" for name, value in given.items() if value]
     if found:
@@ -83,8 +83,7 @@ def engine_of(cluster: ObjectsApi, settings: Settings) -> EngineJobs | None:
     async def contents(job: Json, kind: str, name: str) -> Content:
         namespace = job["metadata"]["namespace"]
         if kind == "secret":
-            data = await read_secret(cluster, namespace, name)
-            return {key: text.encode() for key, text in data.items()}
+            return await read_secret_bytes(cluster, namespace, name)
         return {"ca.crt": (await read_config_map(cluster, namespace, name, "ca.crt")).encode()}
 
     api = EngineApi(Endpoint.parse(settings.docker_endpoint, settings.docker_tls_dir))

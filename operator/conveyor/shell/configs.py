@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 
 from conveyor.adapters.cache import LruCache
-from conveyor.adapters.configs import NAMES, ConfigSource, config_name
+from conveyor.adapters.configs import NAMES, ConfigSource, config_name, for_platforms
 from conveyor.adapters.git_files import GitFiles
 from conveyor.adapters.renderer import Renderer
 from conveyor.api.errors import UserError
@@ -79,7 +79,7 @@ class Configs:
             environment=spec.environment or "",
             commit=await session.git.about(commit) if session.git else inline,
         )
-        config = await source.load(self._renderer)
+        config = for_platforms(await source.load(self._renderer), session.platforms)
         check_scope(config)
         check_mounts(config, session.pods.from_paths)
         check_remotes(config, session.build)

@@ -16,14 +16,12 @@ from conveyor.adapters.cache import LruCache
 from conveyor.adapters.cluster import CORE, ApiError
 from conveyor.adapters.execution_images import Tools
 from conveyor.adapters.git_clones import GitClones, open_local
-from conveyor.adapters.git_credentials import GitCredentials
 from conveyor.adapters.git_repo import GitRepo
 from conveyor.adapters.machine import own_platform
 from conveyor.adapters.objects import ca_config_map, read_config_map, read_secret
 from conveyor.adapters.objects_api import ObjectsApi
 from conveyor.adapters.oci_ref import ImageRef
 from conveyor.adapters.registry import RegistryClient
-from conveyor.adapters.registry_auth import Credentials, DockerConfigError
 from conveyor.adapters.registry_endpoints import RegistryOptions
 from conveyor.adapters.repository_images import ImageCache
 from conveyor.adapters.stages_storage import StagesStorage
@@ -36,13 +34,14 @@ from conveyor.jobs import ssh
 from conveyor.jobs.manifest import PodSettings, registry_mounts
 from conveyor.jobs.mounts import VolumeSources
 from conveyor.jobs.task import Surroundings
+from conveyor.shell.logins import git_credentials, registry_credentials
 from conveyor.shell.remotes import Remotes
 from conveyor.shell.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """Connections of one ImageBuild, and the stage tools by machine (`os/architecture`)."""
+    """Connections of one ImageBuild, the stage tools by machine (`os/architecture`), `platforms` of its `Sessions`."""
 
     build: ImageBuild
     storage: StagesStorage
@@ -51,6 +50,7 @@ class Session:
     pods: PodSettings
     around: Surroundings
     tools: Mapping[str, Tools] = field(default_factory=dict)
+    platforms: tuple[str, ...] = ()
 
 
 class Sessions:
@@ -58,12 +58,18 @@ class Sessions:
 
     Args:
         local: Directory by URL of repositories that are read where they are, without any server.
+        platforms: In place of those of every image; () leaves them.
     """
 
     def __init__(
-        self, cluster: ObjectsApi, settings: Settings, local: Mapping[str, Path] | None = None
+        self,
+        cluster: ObjectsApi,
+        settings: Settings,
+        local: Mapping[str, Path] | None = None,
+        platforms: tuple[str, ...] = (),
     ) -> None:
         self._local = local or {}
+        self._platforms = platforms
         self._cluster = cluster
         self._settings = settings
         self._clones: dict[str | None, GitClones] = {}
@@ -112,6 +118,7 @@ class Sessions:
             ),
             around=_surroundings(build, self._settings, ca=bool(pem)),
             tools=self._tools,
+            platforms=self._platforms,
         )
 
     async def _secret(self, build: ImageBuild, name: str) -> Mapping[str, str]:
@@ -119,8 +126,8 @@ class Sessions:
 
     async def _registry(self, build: ImageBuild, ca_file: str | None) -> RegistryClient:
         spec = build.spec
-        refs = [ref for ref in (spec.push_secret_ref, *spec.pull_secret_refs) if ref is not None]
-        texts = [await self._docker_config(build, ref.name) for ref in refs]
+        refs = (spec.push_secret_ref, *spec.pull_secret_refs)
+        texts = [await self._docker_config(build, ref.name) for ref in refs if ref is not None]
         key = hashlib.sha256(json.dumps([texts, ca_file]).encode()).hexdigest()
         client = self._clients.get(key)
         if client is None:
@@ -129,7 +136,7 @@ class Sessions:
                 mirrors=self._settings.registry_mirrors,
                 ca_file=ca_file,
             )
-            client = RegistryClient(_credentials(texts), options)
+            client = RegistryClient(registry_credentials(texts), options)
             await client.__aenter__()
             self._clients[key] = client
         return client
@@ -183,7 +190,7 @@ class Sessions:
             return await open_local(self._local[url])
         credentials = None
         if secret is not None:
-            credentials = _git_credentials(await self._secret(build, secret.name), secret.name)
+            credentials = git_credentials(await self._secret(build, secret.name), secret.name)
         if ca_file not in self._clones:
             # Clones are kept apart by what is trusted, as they are by credentials.
             folder = Path(ca_file).stem if ca_file else "system"
@@ -235,7 +242,9 @@ class Sessions:
 
 def _tools(settings: Settings) -> dict[str, Tools]:
     """The tools of the operator's own machine, which are in its image, and those that the settings name."""
-    folders = {machine_of(own_platform()): settings.tools_dir, **settings.tools_platforms}
+    own = machine_of(own_platform())
+    folders = {own: settings.tools_dir} if settings.tools_dir else {}
+    folders |= settings.tools_platforms
     return {machine: Tools.load(Path(folder)) for machine, folder in folders.items()}
 
 
@@ -243,35 +252,6 @@ def _system_authorities() -> str:
     """What programs trust by default: a bundle given to them by SSL_CERT_FILE replaces it, so it goes along."""
     cafile = ssl.get_default_verify_paths().cafile
     return Path(cafile).read_text(encoding="utf-8") if cafile else ""
-
-
-def _credentials(texts: list[str]) -> Credentials:
-    try:
-        return Credentials.parse(texts)
-    except DockerConfigError as error:
-        raise UserError(
-            Reason.SECRET_NOT_FOUND, f"a registry Secret is malformed: {error}"
-        ) from None
-
-
-def _git_credentials(data: Mapping[str, str], secret: str) -> GitCredentials:
-    """Read a Secret of type kubernetes.io/basic-auth or kubernetes.io/ssh-auth with known_hosts."""
-    if not ("password" in data or "ssh-privatekey" in data):
-        raise UserError(
-            Reason.SECRET_NOT_FOUND,
-            f"Secret {secret} has neither username and password nor ssh-privatekey and known_hosts",
-        )
-    if "password" in data and "username" not in data:
-        raise UserError(
-            Reason.SECRET_NOT_FOUND,
-            f"Secret {secret} has password but no username; servers that take a token want some name, often any",
-        )
-    return GitCredentials(
-        username=data.get("username", ""),
-        password=data.get("password", ""),
-        ssh_private_key=data.get("ssh-privatekey", ""),
-        ssh_known_hosts=data.get("known_hosts", ""),
-    )
 
 
 def _from_paths(build: ImageBuild, settings: Settings) -> VolumeSources:

@@ -6,16 +6,19 @@ import copy
 import io
 import json
 import tarfile
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import yaml
 
-from conveyor.adapters.engine_api import Endpoint
+from conveyor.adapters.engine_api import Endpoint, EngineError
 from conveyor.adapters.engine_containers import LABEL_BODY, order_of
 from conveyor.adapters.engine_files import files_tar, first_file, open_directory_tar
+from conveyor.adapters.engine_parts import mounts_of_parts
 from conveyor.adapters.engine_view import Seen, Trouble, job_of, pod_of
+from conveyor.adapters.engine_volumes import Part
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
 from conveyor.jobs.model import JobPhase
@@ -139,8 +142,8 @@ STAGE = ("containers", 0)
         (changed((*STAGE, "resources"), {"limits": {"nvidia.com/gpu": "1"}}), "nvidia.com/gpu"),
         (with_volume({"persistentVolumeClaim": {"claimName": "x"}}), "persistentVolumeClaim"),
         (with_volume({"hostPath": {"path": "/"}}), "hostPath"),
-        (changed(("initContainers",), [{}]), "RUN --mount=type=bind"),
-        (with_volume({"emptyDir": {}}, subPath="x"), "a part of a volume"),
+        (changed(("initContainers",), [{}]), "further containers"),
+        (changed(("initContainers",), [{"name": "mounts"}] * 2), "further containers"),
     ],
 )
 def test_what_has_no_counterpart_is_refused(body, told):
@@ -353,3 +356,177 @@ def test_endpoints(text, tls, url, socket):
 def test_other_endpoints_are_refused(text):
     with pytest.raises(UserError, match="not the address of a Docker Engine"):
         Endpoint.parse(text)
+
+
+# --- parts of volumes ---------------------------------------------------------------------------------------------------
+
+
+def with_parts(*, laid=True):
+    """A Job whose RUN mounts a directory, a secret, a cache of a claim and memory of another user's secret."""
+    body = copy.deepcopy(MINIMAL)
+    spec = body["spec"]["template"]["spec"]
+    spec["volumes"] += [
+        {"name": "run-binds", "emptyDir": {}},
+        {"name": "run-secrets", "emptyDir": {"medium": "Memory"}},
+        {"name": "run-1", "secret": {"secretName": "s", "items": [{"key": "k", "path": "value"}]}},
+        {"name": "run-cache", "persistentVolumeClaim": {"claimName": "kept"}},
+    ]
+    spec["containers"][0]["volumeMounts"] += [
+        {"name": "run-binds", "mountPath": "/b", "subPath": "run-0", "readOnly": True},
+        {"name": "run-secrets", "mountPath": "/o", "subPath": "run-2", "readOnly": True},
+        {"name": "run-1", "mountPath": "/s", "subPath": "value", "readOnly": True},
+        {"name": "run-cache", "mountPath": "/c", "subPath": "run/p/caches/c"},
+    ]
+    if laid:
+        mounts = copy.deepcopy(spec["containers"][1])
+        mounts |= {"name": "mounts", "command": ["lay"]}
+        mounts["volumeMounts"] = [
+            {"name": name, "mountPath": f"/.conveyor-mounts/{name}"}
+            for name in ("run-binds", "run-secrets")
+        ]
+        spec["initContainers"] = [mounts]
+    return body
+
+
+def test_parts_are_mounted_when_they_are_laid_out():
+    found = order_of(with_parts(), network="", architecture="amd64", claims={"kept": "cache"})
+    name = f"conveyor.default.{MINIMAL['metadata']['name']}"
+    assert [(it.volume, it.path, it.target, it.read_only, it.kept) for it in found.parts] == [
+        (f"{name}.run-binds", "run-0", "/b", True, False),
+        (f"{name}.run-secrets", "run-2", "/o", True, False),
+        (f"{name}.run-1", "value", "/s", True, False),
+        ("cache", "run/p/caches/c", "/c", False, True),
+    ]
+    assert found.lays_out
+    laid = {it["Target"]: it for it in found.mounts.body["HostConfig"]["Mounts"]}
+    assert set(laid) == {
+        "/.conveyor-mounts/run-binds",
+        "/.conveyor-mounts/run-secrets",
+        "/.conveyor-parts/run-1",
+        "/.conveyor-parts/run-cache",
+    }
+    assert {it["Type"] for it in laid.values()} == {"volume"}
+    kept = laid["/.conveyor-parts/run-cache"]
+    assert kept["Source"] == "cache"
+    assert kept["VolumeOptions"]["Labels"] == {"conveyor.dev/kept": "true"}
+    targets = {it["Target"] for it in found.stage.body["HostConfig"]["Mounts"]}
+    assert targets == {"/.conveyor-io"}
+    filled = {it.name: (it.container, it.path) for it in found.fillings}
+    assert filled["s"] == ("mounts", "/.conveyor-parts/run-1")
+
+
+def test_parts_without_anything_to_lay_out():
+    found = order_of(
+        with_parts(laid=False), network="", architecture="amd64", claims={"kept": "cache"}
+    )
+    assert not found.lays_out
+    assert found.mounts.body["Entrypoint"] == ["true"]
+    assert not any(text.startswith("CONVEYOR_COURIER") for text in found.mounts.body["Env"])
+
+
+def test_a_claim_that_is_none_of_the_engine():
+    with pytest.raises(UserError, match="persistentVolumeClaim"):
+        order_of(with_parts(), network="", architecture="amd64")
+
+
+DIRECTORY, LINK, PIPE = 1 << 31, 1 << 27, 1 << 25
+
+
+class FakeEngine:
+    """Files of the container `mounts` by their modes; what is made there."""
+
+    def __init__(self, modes, mountpoint="/var/lib/engine/v"):
+        self.modes = modes
+        self.made = []
+        self._volume = {"Mountpoint": mountpoint}
+
+    async def stat(self, _container, path):
+        mode = self.modes.get(path)
+        return None if mode is None else {"mode": mode}
+
+    async def put_archive(self, _container, path, tar):
+        with tarfile.open(fileobj=tar) as opened:
+            (name,) = opened.getnames()
+        self.made.append(f"{path}/{name}")
+        self.modes[f"{path}/{name}"] = DIRECTORY | 0o777
+
+    async def get(self, _path):
+        return self._volume
+
+
+def order_with(*parts):
+    return replace(
+        order_of(with_parts(), network="", architecture="amd64", claims={"kept": "c"}), parts=parts
+    )
+
+
+def part(path, *, kept=False):
+    return Part(volume="v", path=path, target="/t", read_only=True, seen="/seen", kept=kept)
+
+
+@pytest.mark.parametrize("mode", [0o644, DIRECTORY | 0o755])
+async def test_a_part_is_a_file_or_a_directory(mode):
+    engine = FakeEngine({"/seen/d": DIRECTORY, "/seen/d/x": mode})
+    (mount,) = await mounts_of_parts(engine, order_with(part("d/x")))
+    assert (mount["Type"], mount["Source"]) == ("bind", "/var/lib/engine/v/d/x")
+    assert mount["ReadOnly"]
+
+
+@pytest.mark.parametrize(
+    "modes",
+    [
+        {"/seen/d": DIRECTORY, "/seen/d/x": LINK},
+        {"/seen/d": LINK, "/seen/d/x": DIRECTORY},
+        {"/seen/d": DIRECTORY, "/seen/d/x": PIPE},
+        {"/seen/d": 0o644, "/seen/d/x": 0o644},
+        {"/seen/d": DIRECTORY},
+    ],
+)
+async def test_no_link_is_followed_on_the_machine_of_the_engine(modes):
+    with pytest.raises(EngineError, match="/t"):
+        await mounts_of_parts(FakeEngine(modes), order_with(part("d/x")))
+
+
+async def test_an_engine_that_hides_its_volumes():
+    engine = FakeEngine({"/seen/x": 0o644}, mountpoint="")
+    with pytest.raises(EngineError, match="where it keeps"):
+        await mounts_of_parts(engine, order_with(part("x")))
+
+
+async def test_what_is_kept_is_made_once():
+    engine = FakeEngine({})
+    for _ in range(2):
+        await mounts_of_parts(engine, order_with(part("a/b", kept=True)))
+    assert engine.made == ["/seen/a", "/seen/a/b"]
+
+
+def test_what_could_not_be_laid_out():
+    failure = json.dumps(
+        {
+            "version": 1,
+            "runs": [],
+            "exports": {},
+            "failure": {"reason": "InputMissing", "message": "gone"},
+        }
+    )
+    failed = seen(state("created"), None, message=failure)
+    mounts = container("courier", state("exited", 1, ENDED))
+    found = observed(replace(failed, mounts=mounts))
+    assert found.ended
+    assert found.finished_at == ENDED
+    assert (found.result.failure.reason, found.result.failure.message) == (
+        Reason.STAGE_FAILED,
+        "gone",
+    )
+    running = replace(failed, message="", mounts=container("courier", state("running")))
+    assert observed(running).phase is JobPhase.RUNNING
+    done = replace(failed, message="", mounts=container("courier", state("exited", 0, ENDED)))
+    assert not observed(done).ended
+
+
+def test_a_kept_cache_that_begins_with_files_is_refused():
+    body = with_parts()
+    laying = body["spec"]["template"]["spec"]["initContainers"][0]
+    laying["volumeMounts"].append({"name": "run-cache", "mountPath": "/x", "subPath": "y"})
+    with pytest.raises(UserError, match="--cache-volume"):
+        order_of(body, network="", architecture="amd64", claims={"kept": "c"})

@@ -185,14 +185,14 @@ def test_a_line_for_everything_that_is_new():
     assert list(progress.lines(first.status)) == [
         f"commit {'c' * 40}",
         "Set #0: ~, app",
-        "● app/from  cached",
-        "▶ app/install  building",
+        "● [1/3] app/from  cached",
+        "▶ [2/3] app/install  building",
     ]
     assert list(progress.lines(first.status)) == []
     second = build(("from", "Cached"), ("install", "Built"), ("setup", "Failed"))
     assert list(progress.lines(second.status)) == [
-        "✔ app/install  built in 12 s",
-        "✘ app/setup  failed in 12 s",
+        "✔ [2/3] app/install  built in 12 s",
+        "✘ [3/3] app/setup  failed in 12 s",
     ]
 
 
@@ -226,6 +226,13 @@ def test_the_mode_of_dockerfiles_gets_into_the_spec():
         git=Path(), commit="HEAD", repo="r.example/x", dockerfile_mode=DockerfileMode.LEGACY
     )
     options = SimpleNamespace(
-        project=project, images=(), parallel=5, stage_timeout="1h", ssh_keys=()
+        project=project,
+        images=(),
+        parallel=5,
+        stage_timeout="1h",
+        ssh_keys=(),
+        ssh_agent=None,
+        secrets={},
+        cache_volume="",
     )
     assert local_build._spec(options, "c" * 40, {"u": Path()})["dockerfileMode"] == "legacy"

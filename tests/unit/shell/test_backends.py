@@ -2,6 +2,8 @@
 
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, union-attr, arg-type, var-annotated"
 
+from types import SimpleNamespace
+
 import pytest
 
 from conveyor.adapters.engine_containers import LOCAL_NAMESPACE
@@ -21,7 +23,8 @@ def build(**spec):
     )
 
 
-CLUSTER, ENGINE = object(), object()
+CLUSTER, ENGINE = object(), SimpleNamespace(claims={})
+KEEPING = SimpleNamespace(claims={"kept": "volume"})
 
 
 def test_a_build_has_the_backend_that_it_names():
@@ -53,6 +56,12 @@ def test_what_only_pods_have_is_refused(spec, told):
         Backends(CLUSTER, ENGINE).of(build(backend="docker", **spec))
     assert told in caught.value.message
     assert Backends(CLUSTER, ENGINE).of(build(**spec)) is CLUSTER
+
+
+def test_an_engine_that_keeps_volumes_has_caches():
+    claim = {"persistentVolumeClaim": {"claimName": "kept"}}
+    mounts = {"cache": claim, "buildDir": claim}
+    assert Backends(CLUSTER, KEEPING).of(build(backend="docker", mounts=mounts)) is KEEPING
 
 
 def test_an_engine_of_the_settings():
