@@ -211,6 +211,19 @@ async def test_copy_inside_a_registry_mounts(registry: Any, repo: ImageRef) -> N
         assert not await c._blobs.mount(target, sha256_digest(b"no such blob"), repo)
 
 
+async def test_what_a_mirror_in_the_same_registry_has_is_mounted(
+    registry: Any, repo: ImageRef
+) -> None:
+    hub = ImageRef(registry="docker.io", repository=repo.repository)
+    target = ImageRef(registry=repo.registry, repository=f"{repo.repository}/mirrored")
+    async with client(registry, mirrors={"docker.io": f"http://{registry.host}"}) as c:
+        manifest = await push_image(c, repo)
+        seen: list[int] = []
+        await c.copy_blob(hub, manifest.layers[0], target, seen.append)
+        assert await c.head_blob(target, manifest.layers[0].digest) == manifest.layers[0].size
+        assert seen == [], "mounted, not streamed"
+
+
 async def test_copy_between_registries_streams(
     registry: Any, other_registry: Any, repo: ImageRef
 ) -> None:

@@ -148,12 +148,23 @@ class Blobs:
         """Copy a blob: nothing to do, or mount, or stream it, then with a retry of the whole."""
         if await self.head(target, digest) is not None:
             return
-        if source.registry == target.registry and await self._mounted(target, digest, source):
+        near = self._near(source, target)
+        if near is not None and await self._mounted(target, digest, near):
             return
         async for attempt in self._transport.retries():
             with attempt:
                 chunks = Tally(self.read(source, digest, size), progress)
                 await self.upload_known(target, chunks, digest, size)
+
+    def _near(self, source: ImageRef, target: ImageRef) -> ImageRef | None:
+        """The repository of the target's own registry that has what the source has: the same registry, or a mirror there."""
+        host = self._own(target).host
+        for endpoint in pull_endpoints(source.registry, self._options):
+            if endpoint.host == host:
+                return replace(
+                    source, registry=target.registry, repository=endpoint.repository(source)
+                )
+        return None
 
     async def _mounted(self, target: ImageRef, digest: str, source: ImageRef) -> bool:
         try:

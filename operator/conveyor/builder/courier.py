@@ -10,6 +10,7 @@ The stage container waits for its first marker, so that is given before anything
 import os
 import signal
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
@@ -21,6 +22,8 @@ from conveyor.builder.courier_task import CourierTask, parse_task
 from conveyor.builder.handover import take
 
 _TERMINATION_LOG: Final = "/dev/termination-log"
+_BEGIN_SECONDS: Final = 1.0
+_POLL_SECONDS: Final = 0.004
 _AUTHORITIES: Final = {"SSL_CERT_FILE": os.devnull, "SSL_CERT_DIR": os.devnull}
 
 
@@ -42,6 +45,8 @@ def main(environment: Mapping[str, str]) -> int:
         _store_failure(log, error.reason, error.message)
         return 1
     first = ready_at_once(task, exchange)
+    if first:
+        _let_begin(exchange)
     return _work(task, exchange, first, log)
 
 
@@ -64,6 +69,15 @@ def ready_at_once(task: CourierTask, exchange: Exchange) -> int:
             return run
         exchange.ready(run)
     return task.runs
+
+
+def _let_begin(exchange: Exchange) -> None:
+    """Wait a moment for the stage's first command: on a busy node, what is imported here would hold it up."""
+    deadline = time.monotonic() + _BEGIN_SECONDS
+    while time.monotonic() < deadline and not exchange.has_output("began.json"):
+        if exchange.has_output("done.json"):
+            return
+        time.sleep(_POLL_SECONDS)
 
 
 def _start_agent(task: CourierTask) -> None:

@@ -81,6 +81,7 @@ class Stage:
             # Before the first walk: what is made for them in the root filesystem is no change.
             self._work.mounts = RunMounts(self._rootfs, mounts, self.output)
         seconds = {"walk": _timed(self._first_walk)}
+        write_json(f"{self._io}/out/began.json", {})
         for number, run in enumerate(self.task["runs"]):
             self.place.run, self.place.layer, self.place.step = number, 0, 0
             self._run(number, run, seconds)

@@ -13,16 +13,21 @@ from conveyor.api import names
 from conveyor.shell.workqueue import Key
 
 
-def register(registry: kopf.OperatorRegistry, add: Callable[[Key], None]) -> None:
-    """Have every event of an ImageBuild added to the queue."""
+def register(
+    registry: kopf.OperatorRegistry, add: Callable[[Key], None], wrote: Callable[[str, str], bool]
+) -> None:
+    """Have every event of an ImageBuild added to the queue, but for those that our own writes (uid, resourceVersion) make."""
 
     @kopf.on.login(id="login", registry=registry)
     async def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
         return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
 
     @kopf.on.event(names.GROUP, names.VERSION, names.PLURAL, id="wake", registry=registry)
-    async def wake(namespace: str | None, name: str | None, **_: Any) -> None:
-        add((namespace or "", name or ""))
+    async def wake(
+        namespace: str | None, name: str | None, uid: str | None, meta: kopf.Meta, **_: Any
+    ) -> None:
+        if not wrote(uid or "", str(meta.get("resourceVersion"))):
+            add((namespace or "", name or ""))
 
 
 def operator_settings() -> kopf.OperatorSettings:

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
-from conveyor.adapters.objects_api import ObjectsApi
 from conveyor.api.v1alpha1 import Execution, ImageBuild, ImageBuildStatus
 from conveyor.config.model import WerfConfig
 from conveyor.jobs import exports, status
@@ -84,7 +83,7 @@ class Course:
 
     def __init__(
         self,
-        cluster: ObjectsApi,
+        statuses: Statuses,
         settings: Settings,
         dispatcher: Dispatcher,
         reports: Reports,
@@ -95,7 +94,7 @@ class Course:
         self._reports = reports
         self._configs = configs
         self._answers = Answers()
-        self._statuses = Statuses(cluster)
+        self._statuses = statuses
 
     async def run(self, look: Look) -> tuple[Look, Step]:
         """Step until acting changes nothing more; answers the look with the build as it is now, and the last step."""
@@ -103,8 +102,8 @@ class Course:
         for _ in range(_MAX_ROUNDS):
             if not await self._apply(look, step):
                 break
-            await self._statuses.write(look.build, planned(look, step))
-            session = replace(look.session, build=await self._statuses.reread(look.build))
+            build = await self._statuses.refresh(look.build, planned(look, step))
+            session = replace(look.session, build=build)
             look = replace(look, session=session)
             step = await self._step(look)
         return look, step

@@ -68,8 +68,12 @@ class Reconciler:
         self._dispatcher = dispatcher
         self._reports = reports
         self._configs = Configs()
-        self._course = Course(cluster, settings, dispatcher, reports, self._configs)
         self._statuses = Statuses(cluster)
+        self._course = Course(self._statuses, settings, dispatcher, reports, self._configs)
+
+    def wrote(self, uid: str, version: str) -> bool:
+        """Whether a look made this resourceVersion of an ImageBuild, so that its event asks for no other look."""
+        return self._statuses.wrote(uid, version)
 
     async def __call__(self, key: Key) -> float | None:
         """Look at one build."""
@@ -152,8 +156,7 @@ class Reconciler:
     async def _record(self, session: Session, run: Run) -> Session:
         """Write the commits of a run."""
         new = _progress(session.build, run, Reason.PLANNING, "planning")
-        await self._statuses.write(session.build, new)
-        return replace(session, build=await self._statuses.reread(session.build))
+        return replace(session, build=await self._statuses.refresh(session.build, new))
 
     async def _resolve(self, session: Session) -> str:
         """The commit to build; a branch or tag is looked up once a run and recorded in status."""

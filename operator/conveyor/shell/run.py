@@ -110,7 +110,7 @@ class Operator:
 
     async def _kopf(self) -> None:
         registry = kopf.OperatorRegistry()
-        handlers.register(registry, self._add)
+        handlers.register(registry, self._add, self._reconcile.wrote)
         namespaces = self._settings.watch_namespaces
         await kopf.operator(
             registry=registry,

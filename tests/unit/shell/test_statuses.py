@@ -2,7 +2,10 @@
 
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, arg-type"
 
-from conveyor.api.v1alpha1 import ImageBuild, RemoteStatus
+import pytest
+
+from conveyor.api.errors import NotYet
+from conveyor.api.v1alpha1 import ImageBuild, ImageBuildStatus, RemoteStatus
 from conveyor.jobs.run import Run
 from conveyor.shell.statuses import Statuses
 
@@ -63,3 +66,44 @@ async def test_another_run_or_another_build_says_nothing_about_this_one():
     ):
         _, run = await recorded(there)
         assert run == RUN
+
+
+class Writing(Cluster):
+    """Answers a write with what is there by then."""
+
+    async def put_status(self, *args):
+        self.there = {**self.there, "status": args[-1]}
+        self.there["metadata"] = {**self.there["metadata"], "resourceVersion": "7"}
+        return self.there
+
+
+async def written(there):
+    statuses = Statuses(Writing(there))
+    await statuses.write(BEFORE, ImageBuildStatus(commit=COMMIT))
+    return statuses
+
+
+async def test_events_of_our_own_writes_are_known():
+    statuses = await written(body())
+    assert statuses.wrote("u", "7")
+    assert not statuses.wrote("u", "8")
+    assert not statuses.wrote("other", "7")
+
+
+async def test_a_write_upon_a_new_wish_is_no_write_of_ours_alone():
+    gone = body()
+    gone["metadata"]["deletionTimestamp"] = "now"
+    for there in (body(generation=2), body(requested="now"), gone):
+        assert not (await written(there)).wrote("u", "7")
+
+
+async def test_a_refreshed_build_is_as_it_was_written():
+    build = await Statuses(Writing(body())).refresh(BEFORE, ImageBuildStatus(commit=COMMIT))
+    assert build.status.commit == COMMIT
+    with pytest.raises(NotYet):
+        await Statuses(Writing(body(generation=2))).refresh(BEFORE, ImageBuildStatus(commit=COMMIT))
+
+
+async def test_nothing_is_written_that_is_there():
+    build = await Statuses(Cluster(body())).refresh(BEFORE, BEFORE.status)
+    assert build.status.commit == COMMIT
