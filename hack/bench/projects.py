@@ -23,7 +23,8 @@ class Example:
         text: The Dockerfile; `{base}` stands for the base image.
         files: Of the context.
         target: Stage to build, "" for the last.
-        changed: Files of the next commit.
+        changed: Files of the next commit; a remark at their end makes each commit another one.
+        remark: How a remark begins in these files.
     """
 
     text: str
@@ -32,6 +33,7 @@ class Example:
     target: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
     changed: Mapping[str, str] = field(default_factory=dict)
+    remark: str = "#"
 
     def context(self, base: str) -> dict[str, str]:
         """The Dockerfile and its files, upon this base image."""
@@ -97,6 +99,40 @@ CMD ["python3", "-m", "src.main"]
         "src/main.py": "import lib\nprint(lib.ANSWER)\n",
     },
     changed={"src/main.py": "import lib\nprint(lib.ANSWER + 1)\n"},
+)
+
+GO_SERVICE = Example(
+    text="""\
+FROM {base} AS build
+RUN apt-get update \\
+ && apt-get install -y --no-install-recommends golang-go \\
+ && rm -rf /var/lib/apt/lists/*
+ENV CGO_ENABLED=0 HOME=/root
+WORKDIR /src
+COPY go.mod ./
+COPY *.go ./
+RUN go build -o /service .
+FROM {base}
+COPY --from=build /service /usr/local/bin/service
+USER nobody
+CMD ["service"]
+""",
+    files={
+        "go.mod": "module example.com/service\n\ngo 1.19\n",
+        "main.go": """\
+package main
+
+import "net/http"
+
+func main() {
+	http.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(answer)) })
+	_ = http.ListenAndServe(":8080", nil)
+}
+""",
+        "answer.go": 'package main\n\nconst answer = "42"\n',
+    },
+    changed={"answer.go": 'package main\n\nconst answer = "43"\n'},
+    remark="//",
 )
 
 

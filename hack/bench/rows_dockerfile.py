@@ -71,7 +71,9 @@ class Bench:
         await self._buildkit(context, example.target, f"{image}:first", cache=True)
         await self._legacy(engine, example.target, cache=True)
         for number in range(runs + 1):
-            files = {path: f"{text}# {number}\n" for path, text in example.changed.items()}
+            files = {
+                path: f"{text}{example.remark} {number}\n" for path, text in example.changed.items()
+            }
             spec["source"] = await self.lab.change(spec["source"], files)
             for folder in (context, engine):
                 write(folder, files)
@@ -118,17 +120,19 @@ def _bench(lab: Lab) -> Iterator[Bench]:
 
 
 async def rows(lab: Lab, runs: int) -> list[Row]:
-    """The multi-stage example, a diamond, a service and its rebuild."""
+    """The multi-stage example, a diamond, a service and its rebuild, the rebuild of a service that is compiled."""
     with _bench(lab) as bench:
         seed = await bench.cold(projects.SEED, "seed", runs)
         diamond = await bench.cold(projects.DIAMOND, "diamond", runs)
         service = await bench.cold(projects.SERVICE, "service", min(runs, 3))
         rebuilt = await bench.rebuilt(projects.SERVICE, "rebuilt", runs)
+        compiled = await bench.rebuilt(projects.GO_SERVICE, "compiled", min(runs, 3))
     return [
         *_rows("multi-stage Dockerfile to stage2", seed, bar=4.0),
         *_rows("diamond of 6 stages, each sleeps 2 s", diamond, to_buildkit=1.5, to_legacy=0.7),
         *_rows("Python service with apt and pip", service, to_buildkit=1.25),
         *_rows("… one source file changed", rebuilt, to_buildkit=1.25),
+        *_rows("Go service, one source file changed", compiled, to_buildkit=1.25),
     ]
 
 

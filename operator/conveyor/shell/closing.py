@@ -3,6 +3,8 @@
 In: the last step of a look whose build is over. Out: exported images, Events, no Job that still waits, Jobs that expire.
 """
 
+import asyncio
+
 from conveyor.api.names import Reason
 from conveyor.config.no_effect import without_effect
 from conveyor.jobs.decision import StopJob
@@ -43,9 +45,9 @@ async def _stop_waiting(dispatcher: Dispatcher, look: Look, step: Step) -> None:
 
 async def _let_jobs_expire(dispatcher: Dispatcher, look: Look, step: Step) -> None:
     """Only now: as long as a build goes on, its ended Jobs are the memory of what failed and how often."""
-    for job in step.jobs:
-        if job.owner_uid == look.build.metadata.uid and not job.deleting:
-            await dispatcher.expire(look.session, job)
+    uid = look.build.metadata.uid
+    mine = [job for job in step.jobs if job.owner_uid == uid and not job.deleting]
+    await asyncio.gather(*(dispatcher.expire(look.session, job) for job in mine))
 
 
 async def _tell_failures(dispatcher: Dispatcher, look: Look, step: Step) -> None:
