@@ -276,11 +276,9 @@ def _every_volume(order: JobOrder, build: ImageBuild, settings: PodSettings) -> 
 
 def _volumes(order: JobOrder, build: ImageBuild, settings: PodSettings) -> list[Json]:
     volumes: list[Json] = []
-    if settings.ca_config_map:
+    if name := settings.ca_config_map:
         items = [{"key": settings.ca_key, "path": "ca.crt"}]
-        volumes.append(
-            {"name": "ca", "configMap": {"name": settings.ca_config_map, "items": items}}
-        )
+        volumes.append({"name": "ca", "configMap": {"name": name, "items": items}})
     for volume, _, ref in secret_mounts(order, build):
         volumes.append({"name": volume, "secret": {"secretName": ref.name, "defaultMode": 0o400}})
     return volumes
