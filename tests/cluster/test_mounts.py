@@ -303,8 +303,10 @@ def _server(lab: Harness, image: str) -> tuple[str, str]:
         log = lab.kube.log(lab.namespace, name, "main")
         return "Server listening" in log
 
+    def address() -> str:
+        return str((lab.kube.get(f"{path}/{name}") or {})["status"].get("podIP", ""))
+
     eventually("the SSH server listens", 120, listens)
+    eventually("its address is told", 30, address)
     key = " ".join(next(line for line in log.splitlines() if line.startswith("ssh-")).split()[:2])
-    found = lab.kube.get(f"{path}/{name}")
-    assert found is not None
-    return found["status"]["podIP"], key
+    return address(), key

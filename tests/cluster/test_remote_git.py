@@ -47,7 +47,7 @@ LOOK = (
 
 
 def _secrets_of(job: dict[str, Any]) -> set[str]:
-    volumes = job["spec"]["template"]["spec"]["volumes"]
+    volumes = job["spec"]["template"]["spec"].get("volumes", [])
     return {it["secret"]["secretName"] for it in volumes if "secret" in it}
 
 
