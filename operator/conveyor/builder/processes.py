@@ -69,6 +69,11 @@ class Output:
         except OSError:  # nobody reads our output: the build goes on
             return
 
+    def end_line(self) -> None:
+        """After a command: what follows begins on a line of its own, and whoever reads lines has the last one now."""
+        if self._tail and not self._tail.endswith(b"\n"):
+            self.feed(b"\n")
+
     def tail(self, most: int = 2 << 10) -> str:
         """The last `most` bytes as valid text, from the beginning of a line where possible."""
         data = bytes(self._tail[-most:])
@@ -110,6 +115,7 @@ class Runner:
             status = self._follow(pid, out)
             self._bury(pid)
             self._drain(out)
+            self.output.end_line()
             _check_started(command, os.read(report, 100))
         finally:
             os.close(out)

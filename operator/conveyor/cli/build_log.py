@@ -48,23 +48,23 @@ class BuildLog:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _follow(self, job: str, container: str) -> None:
-        try:
-            async for line in lines_of(self._api.logs(container)):
-                self._tell(job, shown(line, colour=self._colour))
-        except (EngineError, NotYet):
-            return  # it is gone; what failed is told by the status
+        async for line in lines_of(self._api.logs(container)):
+            self._tell(job, shown(line, colour=self._colour))
 
 
 async def lines_of(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Yield lines without their ends; long ones in parts."""
+    """Yield lines without their ends, long ones in parts, until there are no more; why is told by the status."""
     left = b""
-    async for piece in pieces:
-        *whole, left = (left + piece).split(b"\n")
-        for line in whole:
-            yield line
-        if len(left) > _MOST:
-            yield left
-            left = b""
+    try:
+        async for piece in pieces:
+            *whole, left = (left + piece).split(b"\n")
+            for line in whole:
+                yield line
+            if len(left) > _MOST:
+                yield left
+                left = b""
+    except (EngineError, NotYet):
+        pass  # the container is gone, and what it wrote last is still told
     if left:
         yield left
 

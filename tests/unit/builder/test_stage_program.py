@@ -117,3 +117,14 @@ def test_tail_is_valid_and_bounded(tmp_path: Path, data: bytes) -> None:
     assert len(tail) <= 2048
     assert bool(tail) == bool(data)
     assert (tmp_path / "out").read_bytes() == data
+
+
+def test_what_a_command_wrote_last_ends_its_line(tmp_path: Path) -> None:
+    out = os.open(tmp_path / "out", os.O_WRONLY | os.O_CREAT)
+    output = Output(out)
+    for data in (b"", b"whole\n", b"part"):
+        output.feed(data)
+        output.end_line()
+    os.close(out)
+    assert (tmp_path / "out").read_bytes() == b"whole\npart\n"
+    assert output.tail() == "whole\npart\n"

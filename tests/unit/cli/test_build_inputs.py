@@ -10,6 +10,7 @@ import threading
 
 import pytest
 
+from conveyor.adapters.engine_api import EngineError
 from conveyor.api.errors import UserError
 from conveyor.api.names import Reason
 from conveyor.builder.courier_agent import HEAD, Relay
@@ -254,6 +255,17 @@ def test_lines_of_pieces():
         return [line async for line in lines_of(pieces())]
 
     assert asyncio.run(collected()) == [b"a", b"bc", b"", b"x" * 9000, b"end"]
+
+
+def test_the_last_line_of_a_container_that_is_taken_away():
+    async def pieces():
+        yield b"a\nlast"
+        raise EngineError(404, "no such container")
+
+    async def collected():
+        return [line async for line in lines_of(pieces())]
+
+    assert asyncio.run(collected()) == [b"a", b"last"]
 
 
 @pytest.mark.parametrize(
