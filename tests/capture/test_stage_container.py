@@ -135,7 +135,7 @@ def test_log_tail_is_bounded_and_valid(engine: Engine, image: str) -> None:
     )
     found = engine.capture(image, task(script(noise)))
     assert len(found.done["logTail"].encode()) <= 2048
-    assert found.done["logTail"].endswith(" last words")
+    assert found.done["logTail"].endswith(" last words\n")
     assert len(found.log) > 400_000, "all of it is in the container's log"
 
 
