@@ -7,6 +7,7 @@ a progress bar stands for all of it, and of control characters only colours are 
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Final
 
 from conveyor.adapters.engine_api import EngineApi, EngineError
@@ -55,7 +56,9 @@ class BuildLog:
 async def lines_of(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """Yield lines without their ends, long ones in parts, until there are no more; why is told by the status."""
     left = b""
-    try:
+    with suppress(
+        EngineError, NotYet
+    ):  # the container is gone, and what it wrote last is still told
         async for piece in pieces:
             *whole, left = (left + piece).split(b"\n")
             for line in whole:
@@ -63,8 +66,6 @@ async def lines_of(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             if len(left) > _MOST:
                 yield left
                 left = b""
-    except (EngineError, NotYet):
-        pass  # the container is gone, and what it wrote last is still told
     if left:
         yield left
 
