@@ -13,6 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+SEED = """\
+FROM ubuntu AS base
+RUN echo "base"
+FROM base AS stage1
+RUN echo "stage1"
+FROM base AS stage2
+RUN echo "stage2"
+"""
+"""A Dockerfile of which the target stage2 needs two of three blocks."""
 
 
 @dataclass(frozen=True, slots=True)

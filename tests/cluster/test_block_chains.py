@@ -3,19 +3,11 @@
 from tests.cluster.builds import Build, digests_of, image, stages, stages_of
 from tests.cluster.harness import Harness
 from tests.cluster.kube import CORE
+from tests.cluster.projects import SEED
 from tests.cluster.registry import doubled, refs
 
 META = "project: e2e\nconfigVersion: 1\n---\n"
 WERF = META + "image: app\ndockerfile: Dockerfile\n"
-
-SEED = """\
-FROM ubuntu AS base
-RUN echo "base"
-FROM base AS stage1
-RUN echo "stage1"
-FROM base AS stage2
-RUN echo "stage2"
-"""
 
 
 def _jobs(build: Build) -> list[list[str]]:

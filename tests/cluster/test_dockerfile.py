@@ -3,7 +3,7 @@
 import pytest
 from tests.cluster.builds import IMAGE_PER_JOB, STAGE_PER_JOB, image
 from tests.cluster.harness import Harness
-from tests.cluster.projects import Content, Executable, Link
+from tests.cluster.projects import SEED, Content, Executable, Link
 from tests.cluster.registry import refs
 
 META = "project: e2e\nconfigVersion: 1\n---\n"
@@ -167,16 +167,6 @@ def test_multi_stage(lab: Harness, execution: str) -> None:
     assert lab.pods.shell(ref, look) == MULTI_SEEN
     assert lab.pods.run(ref) == "base\n"
     assert lab.pods.shell(ref, "cmp /external /etc/debian_version && echo same") == "same\n"
-
-
-SEED = """\
-FROM ubuntu AS base
-RUN echo "base"
-FROM base AS stage1
-RUN echo "stage1"
-FROM base AS stage2
-RUN echo "stage2"
-"""
 
 
 def test_seed_builds_only_what_the_target_needs(lab: Harness) -> None:

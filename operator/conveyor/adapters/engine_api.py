@@ -9,11 +9,12 @@ import asyncio
 import base64
 import json
 import ssl
+import struct
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Self
+from typing import Any, BinaryIO, Final, Protocol, Self
 from urllib.parse import quote, urlsplit
 
 import aiohttp
@@ -28,8 +29,26 @@ _SECONDS: Final = 60.0
 _PULL_SECONDS: Final = 3600.0
 _MAX_ARCHIVE: Final = 4 << 20
 _AGAIN: Final = 5.0
-_LOG_HEAD: Final = 8
-"""Bytes before every piece of a log: stream, three unused, length in four."""
+# Before every piece of what a container writes: which stream it is of, three unused bytes, how long it is.
+_PIECE: Final = struct.Struct(">B3xI")
+OUTPUT: Final = 1
+"""The stream of standard output."""
+
+
+class Bytes(Protocol):
+    """A stream that is read in whole parts."""
+
+    async def readexactly(self, count: int, /) -> bytes:
+        """Return so many bytes. Raises asyncio.IncompleteReadError at the end."""
+        ...
+
+
+async def read_piece(stream: Bytes) -> tuple[int, bytes]:
+    """Return the next piece of what a container writes, and the stream it is of. Raises asyncio.IncompleteReadError."""
+    kind, count = _PIECE.unpack(await stream.readexactly(_PIECE.size))
+    return kind, await stream.readexactly(count)
+
+
 _CERTIFICATES: Final = ("ca.pem", "cert.pem", "key.pem")
 
 
@@ -179,8 +198,7 @@ class EngineApi:
         async with self._answer("GET", path, query=query, seconds=0.0) as response:
             while True:
                 try:
-                    head = await response.content.readexactly(_LOG_HEAD)
-                    yield await response.content.readexactly(int.from_bytes(head[4:], "big"))
+                    yield (await read_piece(response.content))[1]
                 except asyncio.IncompleteReadError:
                     return
 

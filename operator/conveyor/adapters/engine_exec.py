@@ -6,18 +6,21 @@ an HTTP client has no way for: the request is written by hand.
 
 import asyncio
 import json
-import struct
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 from urllib.parse import urlsplit
 
-from conveyor.adapters.engine_api import Endpoint, EngineApi, EngineError, tls_context
+from conveyor.adapters.engine_api import (
+    OUTPUT,
+    Endpoint,
+    EngineApi,
+    EngineError,
+    read_piece,
+    tls_context,
+)
 
 _SECONDS: Final = 30.0
-# Of every piece of output: which stream it is of (1: standard output), three unused bytes, how long it is.
-_PIECE: Final = struct.Struct(">B3xI")
-_OUTPUT: Final = 1
 
 
 class Pipe:
@@ -32,11 +35,10 @@ class Pipe:
         """Return so many bytes of its standard output; b"" when it has ended."""
         while len(self._left) < size:
             try:
-                stream, count = _PIECE.unpack(await self._reader.readexactly(_PIECE.size))
-                data = await self._reader.readexactly(count)
+                stream, data = await read_piece(self._reader)
             except (asyncio.IncompleteReadError, ConnectionError):
                 return b""
-            self._left += data if stream == _OUTPUT else b""
+            self._left += data if stream == OUTPUT else b""
         found, self._left = self._left[:size], self._left[size:]
         return found
 

@@ -56,9 +56,8 @@ class BuildLog:
 async def lines_of(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """Yield lines without their ends, long ones in parts, until there are no more; why is told by the status."""
     left = b""
-    with suppress(
-        EngineError, NotYet
-    ):  # the container is gone, and what it wrote last is still told
+    # When the container is gone, what it wrote last is still told.
+    with suppress(EngineError, NotYet):
         async for piece in pieces:
             *whole, left = (left + piece).split(b"\n")
             for line in whole:

@@ -131,20 +131,23 @@ def selection(instruction: Instruction) -> dict[str, object]:
 
 def may_be_recorded(export: Export, plan: BuildPlan) -> bool:
     """Whether a record that fits can exist: not of a stage that is still to be built."""
-    if export.checksum_id or export.external:
-        return True
-    return plan.image(export.source).stages[-1].stored is not None
+    return _names_content(export) or plan.image(export.source).stages[-1].stored is not None
 
 
 def fits(bundle: Bundle, export: Export, plan: BuildPlan) -> bool:
     """Whether a recorded bundle was taken from the very stage that the plan uses.
 
-    An import's key names the content, so it always fits. A copy's key names the digest, and several stages may share it.
+    A copy's key names the digest, and several stages may share it.
     """
-    if export.checksum_id or export.external:
+    if _names_content(export):
         return True
     last = plan.image(export.source).stages[-1]
     return last.stored is not None and bundle.source_stage_id == str(last.stored.id)
+
+
+def _names_content(export: Export) -> bool:
+    """Whether the key tells the files: an import's, and that of files of an outside image, so that a record always fits."""
+    return bool(export.checksum_id) or export.external
 
 
 def source_stage(export: Export, plan: BuildPlan) -> PlannedStage:

@@ -71,12 +71,13 @@ def job(
 ) -> Json:
     """Return the Job that carries out the order; with `laying_tasks` it has the init container `mounts`."""
     spec = _pod_spec(order, build, settings, stage_task, courier_task)
+    volumes = _every_volume(order, build, settings)
     if laying_tasks is not None:
         seen = _courier_mounts(order, build, settings)
         image = settings.courier_image, settings.pull_policy
         laid = run_volumes(order, build).laying
         spec["initContainers"] = [mounts_container(image, laying_tasks, [*seen, *laid])]
-        spec |= {"volumes": [*_every_volume(order, build, settings), MOUNTS_VOLUME]}
+        volumes.append(MOUNTS_VOLUME)
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -95,7 +96,7 @@ def job(
             "activeDeadlineSeconds": build.spec.stage_timeout_seconds() * _stage_count(order),
             "template": {
                 "metadata": _pod_metadata(order, build),
-                "spec": spec,
+                "spec": {**spec, "volumes": volumes},
             },
         },
     }
@@ -171,7 +172,6 @@ def _pod_spec(
             _stage_container(order, build, settings, stage_task, mounts),
             _courier_container(order, build, settings, courier_task),
         ],
-        "volumes": _every_volume(order, build, settings),
         **_optional(build),
     }
 

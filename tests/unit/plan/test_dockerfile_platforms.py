@@ -3,6 +3,7 @@
 # mypy: disable-error-code="no-untyped-def, no-untyped-call"
 
 import pytest
+from tests.unit.plan.planned import until_planned
 from tests.unit.plan.test_staged import values
 
 from conveyor.api.errors import UserError
@@ -12,8 +13,7 @@ from conveyor.plan.assume import answers_for, assume_built
 from conveyor.plan.buildable import check_buildable, notes_of
 from conveyor.plan.digest import sha256_args
 from conveyor.plan.facts import Facts
-from conveyor.plan.model import BuildPlan, StageState
-from conveyor.plan.planner import plan
+from conveyor.plan.model import StageState
 from conveyor.plan.questions import (
     BaseImageInfo,
     ContextChecksum,
@@ -45,26 +45,22 @@ class Project:
             name="app", dockerfile="Dockerfile", platforms=self.platforms, **self.fields
         )
         config = WerfConfig(meta=Meta(project="p"), images=(image,))
-        answers = dict(answers_for(self.stored))
         stages = {stage.id.digest: () for stage in self.stored}
         for stage in self.stored:
             stages[stage.id.digest] += (stage.id.timestamp,)
-        self.asked = set()
-        for _ in range(9):
-            facts = Facts(
-                commit="c" * 40,
-                stages=stages,
-                answers=answers,
-                repo="reg/p",
-                build_platform=self.build_platform,
-                heredocs_differ=self.differ,
-            )
-            found = plan(config, facts, inner=inner)
-            if isinstance(found, BuildPlan):
-                return found
-            self.asked |= found
-            answers |= {question: self.answer(question) for question in found}
-        raise AssertionError("questions without end")
+        facts = Facts(
+            commit="c" * 40,
+            stages=stages,
+            answers=answers_for(self.stored),
+            repo="reg/p",
+            build_platform=self.build_platform,
+            heredocs_differ=self.differ,
+        )
+        asked = []
+        try:
+            return until_planned(config, facts, self.answer, asked, inner=inner)
+        finally:
+            self.asked = set().union(*asked)
 
     def answer(self, question):
         match question:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from tests.unit.plan.planned import until_planned
 
 from conveyor.config.model import DockerfileImage, Meta, WerfConfig
 from conveyor.plan.answers import BaseImage
@@ -53,17 +54,14 @@ class Project:
             name="app", dockerfile="Dockerfile", platforms=platforms, **self.fields
         )
         config = WerfConfig(meta=Meta(project="p"), images=(image,))
-        answers = dict(answers_for(self.stored))
         stages = {stage.id.digest: (stage.id.timestamp,) for stage in self.stored}
-        self.asked = set()
-        for _ in range(9):
-            facts = Facts(commit="c" * 40, stages=stages, answers=answers, repo="reg/p")
-            found = plan(config, facts, inner=inner)
-            if isinstance(found, BuildPlan):
-                return found
-            self.asked |= found
-            answers |= {question: self.answer(question) for question in found}
-        raise AssertionError("questions without end")
+        answers = answers_for(self.stored)
+        facts = Facts(commit="c" * 40, stages=stages, answers=answers, repo="reg/p")
+        asked = []
+        try:
+            return until_planned(config, facts, self.answer, asked, inner=inner)
+        finally:
+            self.asked = set().union(*asked)
 
     def answer(self, question):
         match question:

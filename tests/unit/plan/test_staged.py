@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from tests.unit.plan.planned import until_planned
 
 from conveyor.api.dockerfile_mode import DockerfileMode
 from conveyor.api.errors import UserError
@@ -16,7 +17,6 @@ from conveyor.plan.digest import sha256_args
 from conveyor.plan.facts import Facts
 from conveyor.plan.inquiry import Inquiry
 from conveyor.plan.model import BuildPlan, CopySource, ScratchBase, StageState
-from conveyor.plan.planner import plan
 from conveyor.plan.questions import (
     BaseImageInfo,
     ContextHash,
@@ -53,24 +53,17 @@ class Project:
         self.differ = False
 
     def plan(self) -> BuildPlan:
-        answers = dict(answers_for(self.stored))
         stages = {stage.id.digest: (stage.id.timestamp,) for stage in self.stored}
-        for _ in range(9):
-            facts = Facts(
-                commit="c" * 40,
-                stages=stages,
-                answers=answers,
-                repo="reg/p",
-                staged_version=self.version,
-                dockerfile_mode=self.mode,
-                heredocs_differ=self.differ,
-            )
-            found = plan(self.config, facts)
-            if isinstance(found, BuildPlan):
-                return found
-            self.asked.append(found)
-            answers |= {question: self.answer(question) for question in found}
-        raise AssertionError("questions without end")
+        facts = Facts(
+            commit="c" * 40,
+            stages=stages,
+            answers=answers_for(self.stored),
+            repo="reg/p",
+            staged_version=self.version,
+            dockerfile_mode=self.mode,
+            heredocs_differ=self.differ,
+        )
+        return until_planned(self.config, facts, self.answer, self.asked)
 
     def build(self, timestamp):
         self.stored += assume_built(self.plan(), timestamp=timestamp)
