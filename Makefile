@@ -51,6 +51,10 @@ corpus-record: venv cluster ## Build the corpus of Dockerfiles with BuildKit and
 cluster: ## A real kind cluster with registry and git server (NODES=n workers)
 	@python3 hack/cluster.py up --nodes $(NODES)
 
+.PHONY: room
+room:
+	@python3 hack/cluster.py room
+
 .PHONY: cluster-down
 cluster-down: ## Delete the cluster
 	@python3 hack/cluster.py down
@@ -64,7 +68,7 @@ install: venv cluster ## Build and helm install (or upgrade) the operator
 	@hack/install.sh
 
 .PHONY: test
-test: check cluster install ## Everything: checks, then capture, registry, API server and end-to-end tests
+test: check room cluster install ## Everything: checks, then capture, registry, API server and end-to-end tests
 	@hack/test.sh
 
 .PHONY: demo

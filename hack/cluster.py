@@ -28,6 +28,7 @@ from cluster import (
     images,
     node_network,
     nodes,
+    room,
     services,
     settings,
     tools,
@@ -134,6 +135,11 @@ def down(console: Console, options: argparse.Namespace) -> None:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
+def make_room(console: Console, _: argparse.Namespace) -> None:
+    """See that the disk has room for all tests; a full one costs the old cluster."""
+    room.ensure(console)
+
+
 def status(console: Console, _: argparse.Namespace) -> None:
     """Say what is wrong, or that nothing is."""
     wrong = health.problems(console)
@@ -211,6 +217,7 @@ def ansible_image(console: Console, _: argparse.Namespace) -> None:
 COMMANDS: dict[str, tuple[Callable[[Console, argparse.Namespace], None], bool, bool]] = {
     "up": (up, True, False),
     "down": (down, True, False),
+    "room": (make_room, True, False),
     "status": (status, False, True),
     "load-image": (load_image, False, True),
     "git-repo": (git_repo, False, True),

@@ -134,7 +134,7 @@ def test_healthy_is_left_alone() -> None:
 def test_a_lost_node_costs_the_cluster_but_not_the_registry() -> None:
     """A node container that is gone cannot come back: a new cluster, with the same registry."""
     up()
-    run("docker", "rm", "-f", nodes()[-1])
+    run("docker", "rm", "-f", "-v", nodes()[-1])
     registry = run("docker", "inspect", "--format", "{{.Id}}", "conveyor-registry")
     assert "making the cluster anew" in up()
     assert registry == run("docker", "inspect", "--format", "{{.Id}}", "conveyor-registry")
