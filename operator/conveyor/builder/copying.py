@@ -49,6 +49,7 @@ def copy(rootfs: Rootfs, bundle: str | None, step: Step) -> None:
     if not step.get("link"):
         Copier(rootfs, step, owner).run(bundle)
         return
+    rootfs.touch_anything()
     tree = rootfs.root + _LINK
     rootfs.remove(tree)
     os.mkdir(tree, 0o755)
@@ -113,6 +114,7 @@ class Copier:
         if os.path.lexists(base) and not os.path.isdir(base):
             raise StageFailure("StepInvalid", f"cannot copy to non-directory: {self._dest_shown()}")
         self._make_dirs(base)
+        self._rootfs.touch(base)
         self._base, self._checked = base.rstrip(b"/"), base.rstrip(b"/")
         self._dirs[base] = entry
 
@@ -143,6 +145,7 @@ class Copier:
         self._checked = parent
 
     def _directory(self, target: bytes, entry: Entry) -> None:
+        self._rootfs.touch(target)
         if not os.path.lexists(target):
             os.mkdir(target, 0o755)
         elif not _is_dir(target):
@@ -158,6 +161,7 @@ class Copier:
         if _is_dir(target):
             text = f"cannot replace directory {self._shown(target)} with a file"
             raise StageFailure("StepInvalid", text)
+        self._rootfs.touch(os.path.dirname(target))
         if os.path.lexists(target):
             self._unlink(target)
         put(target, entry, reader, self._link_source)
@@ -184,6 +188,7 @@ class Copier:
     def _archive(self, path: str) -> None:
         from conveyor.builder import untar  # noqa: PLC0415 - only here: start-up time
 
+        self._rootfs.touch_anything()
         dest = self._rootfs.resolve(self._dest)
         owner = self._owner if self._step.get("chown") else (None, None)
         self._rootfs.make_dirs(dest, _numbers(self._owner))

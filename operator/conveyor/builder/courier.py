@@ -4,7 +4,8 @@ In: the task in CONVEYOR_COURIER, and the directory that the stage container han
 Out: blobs in the registry, one JSON line for each run on stdout, the StageResult as termination message, exit code 0 when
 everything was reported (a user's failure too) and 1 when the courier itself failed.
 
-The stage container waits for its first marker, so that is given before anything heavy is imported.
+A stage that needs nothing of ours begins before anything heavy is imported. One that waits for inputs waits for these
+imports too, so they are done while its container is still being made.
 """
 
 import os
@@ -23,6 +24,8 @@ from conveyor.builder.handover import take
 
 _TERMINATION_LOG: Final = "/dev/termination-log"
 _BEGIN_SECONDS: Final = 1.0
+_BEGUN: Final = "began.json"
+_ENDED: Final = ("0.json", "done.json")
 _POLL_SECONDS: Final = 0.004
 _AUTHORITIES: Final = {"SSL_CERT_FILE": os.devnull, "SSL_CERT_DIR": os.devnull}
 
@@ -33,6 +36,8 @@ def main(environment: Mapping[str, str]) -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: _terminated(log, number, frame))
     try:
         task = parse_task(environment.get("CONVEYOR_COURIER", ""))
+        if task.inputs_of(0):
+            _load()
         exchange = Exchange(environment.get("CONVEYOR_IO") or _handed_over(task))
     except (CourierError, OSError) as error:
         reason = error.reason if isinstance(error, CourierError) else "Internal"
@@ -72,12 +77,23 @@ def ready_at_once(task: CourierTask, exchange: Exchange) -> int:
 
 
 def _let_begin(exchange: Exchange) -> None:
-    """Wait a moment for the stage's first command: on a busy node, what is imported here would hold it up."""
+    """Wait a moment for the stage's first command, and for those of pods that start beside it: on a busy node, what is
+    imported here would hold them up.
+    """  # noqa: D205 - one sentence
     deadline = time.monotonic() + _BEGIN_SECONDS
-    while time.monotonic() < deadline and not exchange.has_output("began.json"):
-        if exchange.has_output("done.json"):
+    while time.monotonic() < deadline and not any(map(exchange.has_output, _ENDED)):
+        if exchange.has_output(_BEGUN) and not _node_is_busy():
             return
         time.sleep(_POLL_SECONDS)
+
+
+def _node_is_busy() -> bool:
+    """Whether more threads want a processor than there are (proc(5): loadavg counts them for the whole machine)."""
+    try:
+        runnable = Path("/proc/loadavg").read_text().split()[3].partition("/")[0]
+    except (OSError, IndexError):
+        return False
+    return int(runnable) > (os.cpu_count() or 1)
 
 
 def _start_agent(task: CourierTask) -> None:
@@ -89,9 +105,9 @@ def _start_agent(task: CourierTask) -> None:
 
 
 def _work(task: CourierTask, exchange: Exchange, first: int, log: Path) -> int:
+    _load()
     import asyncio  # noqa: PLC0415 - see the module's docstring
 
-    _import_aiohttp()
     from conveyor.builder.courier_run import carry_out  # noqa: PLC0415
 
     # Not asyncio.run, which waits for threads: the process ends when the result is written.
@@ -100,12 +116,12 @@ def _work(task: CourierTask, exchange: Exchange, first: int, log: Path) -> int:
     )
 
 
-def _import_aiohttp() -> None:
-    """Import it without authorities: it reads the machine's at once, which takes 40 ms, and our calls bring their own."""
+def _load() -> None:
+    """Import the rest. aiohttp reads the machine's authorities at once, which takes 40 ms, and our calls bring their own."""
     kept = {name: os.environ.get(name) for name in _AUTHORITIES}
     os.environ.update(_AUTHORITIES)
     try:
-        import aiohttp  # noqa: F401, PLC0415
+        import conveyor.builder.courier_run  # noqa: F401, PLC0415
     finally:
         for name, value in kept.items():
             if value is None:

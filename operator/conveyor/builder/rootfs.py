@@ -34,6 +34,8 @@ class Rootfs:
             beyond them, so an archive cannot lay a link and then write through it.
         mounts: Real paths of what is mounted.
         covered: Further places that are not the image's own; None unless a RUN has mounted something.
+        touched: Real paths of the directories that were made or in which something was placed since it was last taken; None
+            when it may be anywhere.
     """
 
     def __init__(
@@ -49,6 +51,21 @@ class Rootfs:
         self._look = look
         self.placed_links: set[bytes] = set()
         self.covered: tuple[bytes, ...] | None = None
+        self.touched: set[bytes] | None = set()
+
+    def touch(self, directory: bytes) -> None:
+        """Note that something is placed in a directory (a real path)."""
+        if self.touched is not None:
+            self.touched.add(directory)
+
+    def touch_anything(self) -> None:
+        """Note that what comes may change files anywhere."""
+        self.touched = None
+
+    def take_touched(self) -> set[bytes] | None:
+        """What was touched; from here on it is noted anew."""
+        found, self.touched = self.touched, set()
+        return found
 
     def look_again(self) -> None:
         """After a command: a directory with a mount in it may have another name."""
@@ -109,6 +126,7 @@ class Rootfs:
         if len(parent) > len(self.root.rstrip(b"/")):
             self.make_dirs(parent, owner, mode)
         os.mkdir(real)
+        self.touch(real)
         os.chmod(real, mode)
         os.chown(real, *owner)
         return True

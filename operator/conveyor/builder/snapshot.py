@@ -83,8 +83,12 @@ class Snapshot:
                     sub = tree.subs[name] = Tree()
                     pending.append((path + name + b"/", sub))
 
-    def changes(self) -> Iterator[Change]:
+    def changes(self, within: Iterable[bytes] | None = None) -> Iterator[Change]:
         """Walk again; yield what differs, then hold the new state.
+
+        Args:
+            within: Directories (real paths) that alone are looked into, with the way to them and what is new in them, for
+                whoever knows where changes can be; None for all.
 
         Yields:
             `(path, status)`: path relative to the root, without a leading slash, `b""` is the root
@@ -92,6 +96,7 @@ class Snapshot:
             are never yielded: no tar format holds them, and Docker Engine leaves them out.
         """
         self.entries = 0
+        wanted = None if within is None else self._with_parents(within)
         before, self._root_state = self._root_state, root_state(self._root)
         if before != self._root_state:
             yield b"", os.lstat(self._root)
@@ -108,6 +113,9 @@ class Snapshot:
                         yield prefix + name, status
                 if _is_dir(signature):
                     inner = prefix + name + b"/"
+                    if wanted is not None and inner not in wanted and name in old.subs:
+                        new.subs[name] = old.subs.pop(name)
+                        continue
                     below, sub = old.subs.pop(name, _EMPTY), Tree()
                     new.subs[name] = sub
                     stack.append(self._enter(inner, below, sub))
@@ -128,6 +136,16 @@ class Snapshot:
             if time.monotonic_ns() > limit:
                 return
             time.sleep(0.001)
+
+    def _with_parents(self, directories: Iterable[bytes]) -> set[bytes]:
+        """Every directory on the way, as prefixes relative to the root."""
+        wanted: set[bytes] = set()
+        for directory in directories:
+            prefix = directory[len(self._root) :].rstrip(b"/")
+            while prefix and prefix + b"/" not in wanted:
+                wanted.add(prefix + b"/")
+                prefix = prefix.rpartition(b"/")[0]
+        return wanted
 
     def _enter(
         self, prefix: bytes, old: Tree, new: Tree

@@ -118,12 +118,13 @@ class Stage:
 
     def _capture(self, run: int, layer: int) -> dict[str, object]:
         self._snapshot.hide(self._rootfs.mounts)
+        touched = self._rootfs.take_touched()
         name = f"{run}-{layer}.tar"
         part = f"{self._io}/out/{name}.part"
         figures = LayerFigures(0, 0, 0)
         out = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         try:
-            figures = write_layer(self._snapshot.changes(), self._rootfs.root, out)
+            figures = write_layer(self._snapshot.changes(touched), self._rootfs.root, out)
         finally:
             os.close(out)
         self._snapshot.settle()

@@ -69,6 +69,8 @@ class Workplace:
         operation = _OPERATIONS.get(str(step.get("op")))
         if operation is None:
             raise StageFailure("StepInvalid", f"unknown step {step.get('op')!r}")
+        if step["op"] not in _NOTING:
+            self.rootfs.touch_anything()
         operation(self, step, label)
         self.rootfs.look_again()
 
@@ -231,6 +233,10 @@ _OPERATIONS = {
     "clean": _clean,
     "say": _say,
 }
+
+
+# They tell the root filesystem where they place something, so a capture need not look elsewhere.
+_NOTING = frozenset(("copy", "mkdir", "say"))
 
 
 def _failed(status: int, command: str) -> StageFailure:

@@ -14,7 +14,7 @@ from conveyor.api import names
 from conveyor.api.v1alpha1 import ImageBuild, LocalRef
 from conveyor.config.platforms import architecture_of, system_of
 from conveyor.jobs import ssh
-from conveyor.jobs.model import JobOrder
+from conveyor.jobs.model import JobOrder, Tasks
 from conveyor.jobs.mounts import Volumes, VolumeSources, volumes_of
 from conveyor.jobs.own_containers import MOUNTS_VOLUME, courier_container, mounts_container
 from conveyor.jobs.repositories import repositories
@@ -64,13 +64,11 @@ def job(
     order: JobOrder,
     build: ImageBuild,
     settings: PodSettings,
-    *,
-    stage_task: str,
-    courier_task: str,
+    tasks: Tasks,
     laying_tasks: tuple[str, str] | None = None,
 ) -> Json:
     """Return the Job that carries out the order; with `laying_tasks` it has the init container `mounts`."""
-    spec = _pod_spec(order, build, settings, stage_task, courier_task)
+    spec = _pod_spec(order, build, settings, tasks)
     volumes = _every_volume(order, build, settings)
     if laying_tasks is not None:
         seen = _courier_mounts(order, build, settings)
@@ -149,17 +147,18 @@ def _pod_metadata(order: JobOrder, build: ImageBuild) -> Json:
         "annotations": {
             # Stopping a builder half-way costs its work: let cluster autoscalers drain elsewhere first.
             "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+            "kubectl.kubernetes.io/default-container": names.CONTAINER_STAGE,
             **template.annotations,
         },
     }
 
 
-def _pod_spec(
-    order: JobOrder, build: ImageBuild, settings: PodSettings, stage_task: str, courier_task: str
-) -> Json:
+def _pod_spec(order: JobOrder, build: ImageBuild, settings: PodSettings, tasks: Tasks) -> Json:
     template = build.spec.pod_template
     mounts = volumes_of(order, build, settings.from_paths)
     mounts.mounts += run_volumes(order, build).stage
+    stage = _stage_container(order, build, settings, tasks.stage, mounts)
+    courier = _courier_container(order, build, settings, tasks.courier)
     return {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
@@ -168,10 +167,8 @@ def _pod_spec(
         "imagePullSecrets": [{"name": ref.name} for ref in build.spec.image_pull_secrets],
         "nodeSelector": {**template.node_selector, **_node_of(order.platform)},
         "tolerations": [_plain(toleration) for toleration in template.tolerations],
-        "containers": [
-            _stage_container(order, build, settings, stage_task, mounts),
-            _courier_container(order, build, settings, courier_task),
-        ],
+        # The kubelet starts them in turn.
+        "containers": [courier, stage] if tasks.fetches_first else [stage, courier],
         **_optional(build),
     }
 

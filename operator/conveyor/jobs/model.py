@@ -196,3 +196,12 @@ class JobOrder:
     bundles: Mapping[str, Bundle] = field(default_factory=dict)
     seeds: Mapping[str, str] = field(default_factory=dict)
     attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tasks:
+    """What the two containers of a Job are told; `fetches_first`: the stage waits for the courier before it begins."""
+
+    stage: str
+    courier: str
+    fetches_first: bool = False

@@ -17,7 +17,7 @@ from conveyor.api.names import Reason
 from conveyor.config.remote_policy import RemotePolicy, policy_json
 from conveyor.jobs import ssh
 from conveyor.jobs.manifest import CA_PATH
-from conveyor.jobs.model import Export, JobOrder
+from conveyor.jobs.model import Export, JobOrder, Tasks
 from conveyor.jobs.repositories import Repository
 from conveyor.jobs.task_dockerfile import block_layers
 from conveyor.jobs.task_inputs import Inputs, Json, StageRun
@@ -60,8 +60,8 @@ class Surroundings:
     remote: RemotePolicy = field(default_factory=RemotePolicy)
 
 
-def tasks(order: JobOrder, plan: BuildPlan, around: Surroundings) -> tuple[str, str]:
-    """Return (stage task, courier task).
+def tasks(order: JobOrder, plan: BuildPlan, around: Surroundings) -> Tasks:
+    """Return what the Job's two containers are told.
 
     Raises:
         UserError: A task is too large for a container's environment.
@@ -87,7 +87,12 @@ def tasks(order: JobOrder, plan: BuildPlan, around: Surroundings) -> tuple[str, 
         stage_task["mounts"] = mounts
     courier_task = _courier(order, around, inputs)
     where = order.stages[0] if order.stages else None
-    return _pack(stage_task, where), _pack(courier_task, where)
+    fetches_first = any(item["run"] == 0 for item in inputs.items)
+    return Tasks(
+        stage=_pack(stage_task, where),
+        courier=_pack(courier_task, where),
+        fetches_first=fetches_first,
+    )
 
 
 def laying_tasks(order: JobOrder, plan: BuildPlan, around: Surroundings) -> tuple[str, str] | None:

@@ -92,14 +92,12 @@ class Dispatcher:
         )
         if around.callback_url:
             around = replace(around, callback_url="/".join((around.callback_url, "results", *key)))
-        stage_task, courier_task = tasks(order, plan, around)
         body = job_manifest(
             order,
             build,
             session.pods,
-            stage_task=stage_task,
-            courier_task=courier_task,
-            laying_tasks=laying_tasks(order, plan, around),
+            tasks(order, plan, around),
+            laying_tasks(order, plan, around),
         )
         created = await self._create(build, body)
         if created:

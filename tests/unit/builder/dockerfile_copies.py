@@ -22,6 +22,7 @@ from conveyor.builder.exports import export_copy
 from conveyor.builder.inputs_context import write_context
 from conveyor.builder.inputs_objects import TreeEntry
 from conveyor.builder.rootfs import Rootfs
+from conveyor.builder.snapshot import Snapshot
 from conveyor.config.dockerfile import Block, Dockerfile, parse_dockerfile
 from conveyor.config.dockerfile_blocks import source_block
 from conveyor.jobs.task_dockerfile import block_layers
@@ -107,14 +108,15 @@ class Build:
             steps=steps, context="", dockerfile="Dockerfile", dockerignore="", commit=COMMIT
         )
         layers, _ = block_layers(planned, cast("Any", _Run(self, block)), {"config": {}})
+        place, seen = Rootfs(os.fsencode(root)), _Seen(root)
         for layer in layers:
             for step in cast("list[dict[str, Any]]", layer["steps"]):
                 if step["op"] == "mkdir":
-                    place = Rootfs(os.fsencode(root))
                     place.make_dirs(place.resolve(os.fsencode(step["path"])))
-                    continue
-                bundle = str(step["file"]) if step.get("file") else None
-                copying.copy(Rootfs(os.fsencode(root)), bundle, step)
+                else:
+                    bundle = str(step["file"]) if step.get("file") else None
+                    copying.copy(place, bundle, step)
+                seen.compare(place.take_touched())
 
     def bundle_of_context(self, what: dict[str, Any]) -> str:
         """Write the bundle that the courier makes."""
@@ -146,6 +148,26 @@ class Build:
         folder = self._work / "bundles"
         folder.mkdir(exist_ok=True)
         return folder / f"{len(list(folder.iterdir()))}.tar"
+
+
+class _Seen:
+    """Two snapshots: one looks everywhere, one only where a step says that it placed something."""
+
+    def __init__(self, root: Path) -> None:
+        self._snapshots = [Snapshot(os.fsencode(root)) for _ in range(2)]
+        for snapshot in self._snapshots:
+            snapshot.take()
+            snapshot.settle()
+
+    def compare(self, touched: set[bytes] | None) -> None:
+        """Both see the same changes."""
+        places = None, touched
+        found = [
+            [path for path, _ in snapshot.changes(within)]
+            for snapshot, within in zip(self._snapshots, places, strict=True)
+        ]
+        self._snapshots[0].settle()
+        assert found[0] == found[1]
 
 
 def _new_file(path: str) -> BinaryIO:

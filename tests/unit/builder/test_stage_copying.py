@@ -14,6 +14,7 @@ from conveyor.builder.failure import StageFailure
 from conveyor.builder.processes import Output
 from conveyor.builder.rootfs import Rootfs
 from conveyor.builder.run_mounts import RunMounts
+from conveyor.builder.snapshot import Snapshot
 
 ME, MY_GROUP = os.getuid(), os.getgid()
 
@@ -341,3 +342,36 @@ def test_imports_are_covered_too(mounted: Rootfs, tmp_path: Path) -> None:
     with pytest.raises(CoveredError):
         export_import(mounted, b"/work", ([], []), out)
     os.close(out)
+
+
+@pytest.mark.parametrize("patterns", [["/empty"], ["/with"], ["/src"], ["/one.conf", "/with"]])
+@pytest.mark.parametrize("dest", ["/there", "/there/inner", "/new/", "/", "/etc/link/"])
+def test_it_tells_where_it_placed_something(
+    tmp_path: Path, root: Path, source: Path, patterns: list[str], dest: str
+) -> None:
+    """A walk of those directories sees what a walk of everything sees, of directories that were there and new ones."""
+    (source / "empty").mkdir()
+    (source / "with/inner/empty").mkdir(parents=True)
+    (root / "there/inner/empty").mkdir(parents=True)
+    (root / "etc/link").symlink_to("/there")
+    place, snapshots = (
+        Rootfs(os.fsencode(root)),
+        [Snapshot(os.fsencode(root)), Snapshot(os.fsencode(root))],
+    )
+    for snapshot in snapshots:
+        snapshot.take()
+        snapshot.settle()
+    path = tmp_path / "bundle.tar"
+    out = os.open(path, os.O_WRONLY | os.O_CREAT)
+    export_copy(Rootfs(os.fsencode(source)), [os.fsencode(p) for p in patterns], out)
+    os.close(out)
+    sources = [{"pattern": p, "entries": f"{i}/"} for i, p in enumerate(patterns)]
+    own = {"keepOwner": True} if ME else {}
+    copy(
+        place, str(path), {"sources": sources, "dest": dest if len(sources) == 1 else "/d/", **own}
+    )
+    touched = place.take_touched()
+    assert touched is not None
+    expected = [name for name, _ in snapshots[0].changes()]
+    assert expected or dest == "/"  # an empty directory into the root: nothing
+    assert [name for name, _ in snapshots[1].changes(touched)] == expected

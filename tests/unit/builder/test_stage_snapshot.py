@@ -218,3 +218,23 @@ def test_user_attributes_are_kept(taken: Snapshot, root: Path, tmp_path: Path) -
     (member,) = layer(taken, root, tmp_path)
     raw = member.pax_headers["SCHILY.xattr.user.note"].encode("utf-8", "surrogateescape")
     assert raw == b"\x00bin\xff=\n"
+
+
+def test_only_where_changes_can_be(taken: Snapshot, root: Path) -> None:
+    """A walk that is told where to look sees the way there and new directories whole; what is elsewhere comes later."""
+    (root / "z").write_text("elsewhere, but on the way")
+    (root / "a/g").write_text("on the way")
+    (root / "a/b/new/deep").mkdir(parents=True)
+    (root / "a/b/new/deep/f").write_text("new")
+    (root / "other").mkdir()
+    found = [os.fsdecode(path) for path, _ in taken.changes([os.fsencode(root / "a/b/new")])]
+    assert found == ["a/b", "a/b/new", "a/b/new/deep", "a/b/new/deep/f", "a/g", "other", "z"]
+    (root / "a/b/f").write_text("another")
+    assert changes(taken) == [("a/b/f", True)]
+
+
+def test_what_was_not_looked_into_is_seen_by_the_next_walk(taken: Snapshot, root: Path) -> None:
+    (root / "a/b/f").write_text("another")
+    (root / "z").write_text("more")
+    assert [path for path, _ in taken.changes([])] == [b"z"]
+    assert changes(taken) == [("a/b/f", True)]

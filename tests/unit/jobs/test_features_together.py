@@ -162,15 +162,15 @@ class World:
         around = Surroundings(
             repo="registry.example/shop", git=repositories(order, self.build.spec)
         )
-        stage_task, courier_task = tasks(order, result, around)
-        body = job(order, self.build, SETTINGS, stage_task=stage_task, courier_task=courier_task)
-        self.orders.append((order, read(stage_task), body))
+        told = tasks(order, result, around)
+        body = job(order, self.build, SETTINGS, told)
+        self.orders.append((order, read(told.stage), body))
         notes: Mapping[str, str] = body["metadata"]["annotations"]  # type: ignore[index,assignment]
         exported = json.loads(notes["conveyor.dev/exports"])
         name = f"job-{len(self.jobs)}"
         runs = tuple(
             RunResult(layers=tuple(layer(f"{name}-{n}-{m}") for m in range(len(run["layers"]))))
-            for n, run in enumerate(read(stage_task)["runs"])
+            for n, run in enumerate(read(told.stage)["runs"])
         )
         results = {
             local: ExportResult(layer=layer(f"{name}-{local}"), checksum="d" * 32)

@@ -21,7 +21,7 @@ from conveyor.jobs.manifest import (
     secret_mounts,
     stage_names,
 )
-from conveyor.jobs.model import Export, JobOrder, ParentImage
+from conveyor.jobs.model import Export, JobOrder, ParentImage, Tasks
 from conveyor.jobs.repositories import repositories
 from conveyor.plan.model import BlockStep, CopySource, DockerfileBlock, StageWork
 from conveyor.plan.model_sources import GitArchive, GitPatch
@@ -108,9 +108,17 @@ def made(what=None, owner=None, settings=SETTINGS):
         what or order(*STAGES, exports=[COPY], attempt=2),
         owner or build(requested="2024-05-06"),
         settings,
-        stage_task='{"stage":1}',
-        courier_task='{"courier":1}',
+        Tasks(stage='{"stage":1}', courier='{"courier":1}'),
     )
+
+
+def test_a_stage_that_waits_for_inputs_comes_second() -> None:
+    """The kubelet starts containers in turn: what fetches starts first, whose log people ask for is said."""
+    told = Tasks(stage="{}", courier="{}", fetches_first=True)
+    template = job(order(*STAGES), build(), SETTINGS, told)["spec"]["template"]
+    assert [it["name"] for it in template["spec"]["containers"]] == ["courier", "stage"]
+    notes = template["metadata"]["annotations"]
+    assert notes["kubectl.kubernetes.io/default-container"] == "stage"
 
 
 GOLDEN = {
@@ -357,7 +365,7 @@ def test_a_job_runs_on_a_node_of_its_platform_whatever_the_user_says():
         execution=EXECUTION,
         platform="linux/arm/v7",
     )
-    made = job(order, build(podTemplate=template), SETTINGS, stage_task="{}", courier_task="{}")
+    made = job(order, build(podTemplate=template), SETTINGS, Tasks(stage="{}", courier="{}"))
     selector = made["spec"]["template"]["spec"]["nodeSelector"]
     assert selector == {"kubernetes.io/os": "linux", "kubernetes.io/arch": "arm", "disk": "fast"}
     assert made["metadata"]["annotations"]["conveyor.dev/platform"] == "linux/arm/v7"

@@ -11,7 +11,7 @@ from tests.unit.jobs.values import EXTERNAL, image, importing, plan, situation, 
 from conveyor.config.model import Mount
 from conveyor.jobs.decide import decide
 from conveyor.jobs.manifest import PodSettings, job
-from conveyor.jobs.model import Export, ParentImage
+from conveyor.jobs.model import Export, ParentImage, Tasks
 from conveyor.jobs.mounts import volumes_of, without_hidden_exports
 from conveyor.jobs.work import needs_pod
 from conveyor.plan.model import StageWork
@@ -110,7 +110,7 @@ def test_a_dockerfile_and_an_export_have_no_mounts():
 
 def test_the_pod_has_them_and_the_courier_does_not():
     settings = PodSettings(courier_image="conveyor", from_paths=OFFERED)
-    body = job(order(stage(TMP, YARN)), CLAIM, settings, stage_task="{}", courier_task="{}")
+    body = job(order(stage(TMP, YARN)), CLAIM, settings, Tasks(stage="{}", courier="{}"))
     there = {mount["mountPath"] for mount in container(body, "stage")["volumeMounts"]}
     assert {"/var/cache", "/yarn"} <= there
     names = [volume["name"] for volume in pod(body)["volumes"]]

@@ -83,18 +83,11 @@ def written(*flags, owner=None, bundles=None, **more):
         ssh_keys=ssh.key_paths(owner),
     )
     planned = plan(image(*wanted.stages))
-    stage_task, courier_task = tasks(wanted, planned, around)
+    told = tasks(wanted, planned, around)
     laying = laying_tasks(wanted, planned, around)
-    body = job(
-        wanted,
-        owner,
-        SETTINGS,
-        stage_task=stage_task,
-        courier_task=courier_task,
-        laying_tasks=laying,
-    )
+    body = job(wanted, owner, SETTINGS, told, laying)
     fetching, places = laying or ("null", "null")
-    return body, read(stage_task), read(fetching), read(places)
+    return body, read(told.stage), read(fetching), read(places)
 
 
 def seen(body, name="stage"):

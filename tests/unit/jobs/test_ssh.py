@@ -11,7 +11,7 @@ from tests.unit.jobs.values import EXTERNAL, copying, to_build
 
 from conveyor.jobs import ssh
 from conveyor.jobs.manifest import job
-from conveyor.jobs.model import ParentImage
+from conveyor.jobs.model import ParentImage, Tasks
 from conveyor.jobs.task import Surroundings
 from conveyor.plan.image_config import execution_config
 from conveyor.plan.model import StageWork
@@ -27,7 +27,7 @@ def made(*works, owner=OWNER):
     stages = tuple(to_build(f"app/s{n}", work=work, base=EXTERNAL) for n, work in enumerate(works))
     exports = () if stages else (COPY,)
     wanted = order(*stages, exports=exports)
-    return job(wanted, owner, SETTINGS, stage_task="{}", courier_task="{}")
+    return job(wanted, owner, SETTINGS, Tasks(stage="{}", courier="{}"))
 
 
 def test_keys_are_mounted_into_the_courier_alone():

@@ -68,8 +68,8 @@ def written(
         bundles=bundles or {},
     )
     planned = planned or plan(*([image(*stages)] if stages else []))
-    stage, courier = tasks(order, planned, around)
-    return read(stage), read(courier)
+    told = tasks(order, planned, around)
+    return read(told.stage), read(told.courier)
 
 
 def only_step(stage):
@@ -522,10 +522,10 @@ def order_of(command):
 
 
 def test_long_tasks_are_packed_and_short_ones_are_readable():
-    short, _ = tasks(order_of("make"), plan(), AROUND)
+    short = tasks(order_of("make"), plan(), AROUND).stage
     assert short.startswith("{")
     assert len(short) <= 4096
-    long, _ = tasks(order_of("echo " * 100_000), plan(), AROUND)
+    long = tasks(order_of("echo " * 100_000), plan(), AROUND).stage
     assert long.startswith("z:")
     assert len(long) < 4096
     assert read(long)["runs"][0]["layers"][0]["steps"][0]["commands"] == ["echo " * 100_000]
@@ -549,7 +549,7 @@ def test_what_is_accepted_fits_into_a_variable_of_linux():
     for count in (1000, 1500, 2000, 2500):
         noise = "".join(sha(str(number))[7:] for number in range(count))
         try:
-            text, _ = tasks(order_of(noise), plan(), AROUND)
+            text = tasks(order_of(noise), plan(), AROUND).stage
         except UserError:
             continue
         assert len(f"CONVEYOR_TASK={text}".encode()) < 128 * 1024
