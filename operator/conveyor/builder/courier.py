@@ -37,7 +37,7 @@ def main(environment: Mapping[str, str]) -> int:
     try:
         task = parse_task(environment.get("CONVEYOR_COURIER", ""))
         if task.inputs_of(0):
-            _load()
+            _load(task)
         exchange = Exchange(environment.get("CONVEYOR_IO") or _handed_over(task))
     except (CourierError, OSError) as error:
         reason = error.reason if isinstance(error, CourierError) else "Internal"
@@ -105,7 +105,7 @@ def _start_agent(task: CourierTask) -> None:
 
 
 def _work(task: CourierTask, exchange: Exchange, first: int, log: Path) -> int:
-    _load()
+    _load(task)
     import asyncio  # noqa: PLC0415 - see the module's docstring
 
     from conveyor.builder.courier_run import carry_out  # noqa: PLC0415
@@ -116,12 +116,15 @@ def _work(task: CourierTask, exchange: Exchange, first: int, log: Path) -> int:
     )
 
 
-def _load() -> None:
+def _load(task: CourierTask) -> None:
     """Import the rest. aiohttp reads the machine's authorities at once, which takes 40 ms, and our calls bring their own."""
     kept = {name: os.environ.get(name) for name in _AUTHORITIES}
     os.environ.update(_AUTHORITIES)
     try:
         import conveyor.builder.courier_run  # noqa: F401, PLC0415
+        from conveyor.builder import inputs  # noqa: PLC0415
+
+        inputs.load(task.inputs)
     finally:
         for name, value in kept.items():
             if value is None:

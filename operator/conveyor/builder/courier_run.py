@@ -28,7 +28,8 @@ from conveyor.builder.courier_report import PushedBlob, PushedExport, StageResul
 from conveyor.builder.courier_task import CourierTask
 from conveyor.builder.inputs import InputProvider
 
-_POLL_SECONDS: Final = 0.004
+_SHORTEST_PAUSE: Final = 0.004
+_LONGEST_PAUSE: Final = 0.1
 _CALLBACK_SECONDS: Final = 2.0
 _CALLBACK_ATTEMPTS: Final = 2
 _MAX_LAYERS: Final = 1000
@@ -76,7 +77,8 @@ class Courier:
         Raises:
             CourierError: StageDied, StageNeverStarted.
         """
-        deadline = time.monotonic() + self._task.limits.start_seconds
+        begun = time.monotonic()
+        deadline = begun + self._task.limits.start_seconds
         while True:
             lives = self._exchange.stage_lives()  # first: what it wrote before it died still counts
             if self._exchange.has_output(name):
@@ -88,7 +90,7 @@ class Courier:
             if lives is None and time.monotonic() > deadline:
                 waited = self._task.limits.start_seconds
                 raise CourierError("StageNeverStarted", f"the stage did not start in {waited} s")
-            await asyncio.sleep(_POLL_SECONDS)
+            await asyncio.sleep(_pause(time.monotonic() - begun))
 
     def _stage_failure(self, run: int | None) -> Mapping[str, object] | None:
         done = self._exchange.read_output("done.json")
@@ -174,6 +176,11 @@ class Courier:
                             return
                 except (aiohttp.ClientError, TimeoutError, ValueError):
                     continue
+
+
+def _pause(waited: float) -> float:
+    """Seconds until the next look for a file: one hundredth of the time waited, so that looking costs little for long."""
+    return min(max(waited / 100, _SHORTEST_PAUSE), _LONGEST_PAUSE)
 
 
 async def _until_second(first: Awaitable[None], second: Awaitable[None]) -> None:

@@ -1,33 +1,35 @@
 """Everything a run needs before it starts, put into `in/`, then its ready marker.
 
 In: the inputs of the task. Out: tars in the shared directory and `in/ready-<run>` in the order of the runs.
-Git is blocking and runs in a thread; all commits of a repository are fetched at once, by the first run that needs one.
+What git and remote sources take is imported when there are such inputs: pods of the same node start at the same time.
 """
 
 import asyncio
-import json
 import zlib
 from collections.abc import AsyncIterator
-from typing import BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from conveyor.adapters.oci_ref import ImageRef
 from conveyor.adapters.registry import RegistryClient
 from conveyor.adapters.registry_errors import NotFoundError
 from conveyor.builder.courier_errors import CourierError
-from conveyor.builder.courier_inputs import BlobInput, ContextCopy, GitInput, GitPatch, StageInput
+from conveyor.builder.courier_inputs import BlobInput, GitInput, StageInput
 from conveyor.builder.courier_io import Exchange
-from conveyor.builder.courier_remote import GitTreeInput, HttpInput, RemoteInput
+from conveyor.builder.courier_remote import GitTreeInput, HttpInput
 from conveyor.builder.courier_task import CourierTask
-from conveyor.builder.inputs_archive import write_archive, write_patch
-from conveyor.builder.inputs_context import write_context
-from conveyor.builder.inputs_git import GitStore
-from conveyor.builder.inputs_git_tree import write_git_tree
-from conveyor.builder.inputs_http import write_http
-from conveyor.builder.remote_hosts import Gate
-from conveyor.builder.remote_http import Visitor
-from conveyor.config.remote_source import shown_url
+
+if TYPE_CHECKING:
+    from conveyor.builder.inputs_repositories import GitInputs
 
 _PIECE: Final = 1 << 20
+
+
+def load(items: tuple[StageInput, ...]) -> None:
+    """Import what these inputs take: for whoever has time for it before they are asked for."""
+    if any(isinstance(item, GitInput) for item in items):
+        import conveyor.builder.inputs_repositories  # noqa: PLC0415
+    if any(isinstance(item, HttpInput | GitTreeInput) for item in items):
+        import conveyor.builder.inputs_remote  # noqa: F401, PLC0415
 
 
 class InputProvider:
@@ -37,7 +39,7 @@ class InputProvider:
         self._task = task
         self._exchange = exchange
         self._registry = registry
-        self._git: dict[int, GitStore] = {}
+        self._git: GitInputs | None = None
 
     async def provide(self, first: int) -> None:
         """Provide for every run from `first` on; its marker appears as soon as it has all.
@@ -55,50 +57,17 @@ class InputProvider:
         if isinstance(item, BlobInput):
             await self._blob(item)
         elif isinstance(item, HttpInput | GitTreeInput):
-            await self._remote(item)
+            from conveyor.builder.inputs_remote import write_remote  # noqa: PLC0415 - see `load`
+
+            await write_remote(self._task, self._exchange, item)
         else:
             await asyncio.to_thread(self._from_git, item)
 
-    async def _remote(self, item: RemoteInput) -> None:
-        task = self._task
-        url = item.url if isinstance(item, HttpInput) else task.git[item.repository].url
-        gate = Gate(policy=task.remote, place=f"{item.at}: {shown_url(url)}")
-        visitor = Visitor(gate=gate, limits=task.limits, ca_file=task.ca_file)
-        with self._exchange.create_input(item.file) as out:
-            if isinstance(item, HttpInput):
-                await write_http(item, out, visitor)
-            else:
-                await write_git_tree(item, task.git[item.repository], out, visitor)
-
     def _from_git(self, item: GitInput) -> None:
-        store = self._fetched(item.repository)
-        with self._exchange.create_input(item.file) as out:
-            if isinstance(item, ContextCopy):
-                described = write_context(
-                    store,
-                    item,
-                    out,
-                    self._task.limits,
-                    lambda number: self._exchange.create_input(f"{item.file}.{number}"),
-                )
-                self._json(f"{item.file}.json", described)
-            elif isinstance(item, GitPatch):
-                deleted = write_patch(store, item, out, self._task.limits)
-                self._json(f"{item.file}.deletes", deleted)
-            else:
-                write_archive(store, item, out, self._task.limits)
+        from conveyor.builder.inputs_repositories import GitInputs  # noqa: PLC0415 - see `load`
 
-    def _json(self, name: str, value: object) -> None:
-        with self._exchange.create_input(name) as out:
-            out.write(json.dumps(value, separators=(",", ":")).encode())
-
-    def _fetched(self, repository: int) -> GitStore:
-        if repository not in self._git:
-            store = GitStore.create()
-            commits = _commits(self._task, repository)
-            store.fetch(self._task.git[repository], commits, ca_file=self._task.ca_file)
-            self._git[repository] = store
-        return self._git[repository]
+        self._git = self._git or GitInputs(self._task, self._exchange)
+        self._git.write(item)
 
     async def _blob(self, item: BlobInput) -> None:
         repo = ImageRef.parse(self._task.repo)
@@ -149,14 +118,3 @@ class _Gunzip:
         if self._size > self._limit:
             raise CourierError("InputTooLarge", f"a bundle has more than {self._limit} bytes")
         return data
-
-
-def _commits(task: CourierTask, repository: int) -> tuple[str, ...]:
-    found: dict[str, None] = {}
-    for item in task.inputs:
-        if not isinstance(item, GitInput) or item.repository != repository:
-            continue
-        if isinstance(item, GitPatch):
-            found[item.start] = None
-        found[item.commit] = None
-    return tuple(found)

@@ -19,6 +19,7 @@ async def close(dispatcher: Dispatcher, look: Look, step: Step) -> None:
     await _stop_waiting(dispatcher, look, step)
     await _let_jobs_expire(dispatcher, look, step)
     await _tell_failures(dispatcher, look, step)
+    await dispatcher.settled()
 
 
 async def export_images(dispatcher: Dispatcher, look: Look, step: Step) -> None:

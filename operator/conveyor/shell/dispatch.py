@@ -6,6 +6,7 @@ cut off half-way: names are deterministic, publishing is idempotent by digest.
 
 import logging
 from collections.abc import Iterable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import replace
 
 from conveyor.adapters.cluster import JOBS, ApiError
@@ -25,9 +26,18 @@ from conveyor.jobs.repositories import repositories
 from conveyor.jobs.task import laying_tasks, tasks
 from conveyor.plan.image_config import kept_labels
 from conveyor.plan.model import BuildPlan, PlannedStage
+from conveyor.shell.aside import Aside
 from conveyor.shell.backends import Backends
 from conveyor.shell.clock import now
-from conveyor.shell.publish import Locks, Published, Replan, members, parent_image, publish
+from conveyor.shell.publish import (
+    Locks,
+    Published,
+    Replan,
+    members,
+    parent_image,
+    publish,
+    take_locks,
+)
 from conveyor.shell.reports import Reports
 from conveyor.shell.session import Session
 from conveyor.shell.telemetry import JOBS_STARTED, STAGES
@@ -45,6 +55,11 @@ class Dispatcher:
         self._locks = locks
         self._events = events
         self._reports = reports
+        self._aside = Aside()
+
+    async def settled(self) -> None:
+        """Wait until what goes on beside the looks is done: Events are written, locks let go of."""
+        await self._aside.settled()
 
     def jobs(self, build: ImageBuild) -> JobsApi:
         """Where Jobs of a build run.
@@ -103,7 +118,8 @@ class Dispatcher:
         if created:
             JOBS_STARTED.labels("stage" if action.stages else "export").inc()
             what = stage_names(action.stages)
-            await self._events.post(build, Reason.STAGE_STARTED, f"{what}: Job {name}")
+            text = f"{what}: Job {name}"
+            self._aside.begin(self._events.post(build, Reason.STAGE_STARTED, text))
         else:
             self._reports.undo(key)
         return created
@@ -136,10 +152,14 @@ class Dispatcher:
         self, session: Session, plan: BuildPlan, action: PublishStage, replan: Replan, commit: str
     ) -> None:
         """Publish a stage, with what was built upon it, and tell about it."""
-        for done in await publish(session, self._locks, plan, action, replan, commit):
-            await self._tell(session.build, done)
+        async with AsyncExitStack() as locks:
+            held = await take_locks(locks, session.build.spec.repo, action, self._locks)
+            found = await publish(session, plan, action, replan, commit, held)
+            self._aside.begin(locks.pop_all().aclose())
+        for done in found:
+            self._tell(session.build, done)
 
-    async def _tell(self, build: ImageBuild, done: Published) -> None:
+    def _tell(self, build: ImageBuild, done: Published) -> None:
         stage = done.planned
         what = f"{stage.image or '~'}/{stage.name}: {done.stage.id}"
         if done.discarded:
@@ -152,12 +172,12 @@ class Dispatcher:
         log.info("%s %s", reason.value, what, extra={"build": build.metadata.name})
         if stage.inner:
             return  # a part of a stage: what it costs to tell of it is better spent
-        await self._events.post(build, reason, text)
+        self._aside.begin(self._events.post(build, reason, text))
         if not done.discarded:
-            await self._tell_kept_labels(build, stage)
+            self._tell_kept_labels(build, stage)
         STAGES.labels("discarded" if done.discarded else "built").inc()
 
-    async def _tell_kept_labels(self, build: ImageBuild, stage: PlannedStage) -> None:
+    def _tell_kept_labels(self, build: ImageBuild, stage: PlannedStage) -> None:
         spec = stage.work.image_spec
         kept = kept_labels(spec) if spec else ()
         if spec is not None and kept:
@@ -165,7 +185,7 @@ class Dispatcher:
                 f"{spec.at}: image {stage.image or '~'}: removeLabels does not remove {', '.join(kept)}: without "
                 "them a stage is not found again; keepEssentialWerfLabels: true says that this is meant"
             )
-            await self._events.post(build, Reason.LABELS_KEPT, message, warning=True)
+            self._aside.begin(self._events.post(build, Reason.LABELS_KEPT, message, warning=True))
 
     async def record(self, session: Session, plan: BuildPlan, action: RecordExport) -> None:
         """Record a bundle under its key (werf: import metadata)."""

@@ -7,6 +7,7 @@ In: what a look works with. Out: the last `Step`, with which its status is writt
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, assert_never
 
 from conveyor.api.v1alpha1 import Execution, ImageBuild, ImageBuildStatus
@@ -34,11 +35,12 @@ from conveyor.plan.model import BuildPlan, StageState
 from conveyor.plan.staged import staged_version
 from conveyor.plan.targets import indexes_of
 from conveyor.shell.answer import Answers
+from conveyor.shell.aside import both
 from conveyor.shell.clock import now
 from conveyor.shell.configs import Configs
 from conveyor.shell.dispatch import Dispatcher
 from conveyor.shell.observing import observed_jobs
-from conveyor.shell.publish import members
+from conveyor.shell.publish import Stages, members
 from conveyor.shell.remotes import head_facts
 from conveyor.shell.reports import Reports
 from conveyor.shell.session import Session
@@ -102,17 +104,20 @@ class Course:
         for _ in range(_MAX_ROUNDS):
             if not await self._apply(look, step):
                 break
-            build = await self._statuses.refresh(look.build, planned(look, step))
-            session = replace(look.session, build=build)
-            look = replace(look, session=session)
-            step = await self._step(look)
+            refreshing = self._statuses.refresh(look.build, planned(look, step))
+            build, step = await both(refreshing, self._step(look))
+            look = replace(look, session=replace(look.session, build=build))
         return look, step
 
-    async def _plan(self, look: Look) -> BuildPlan:
+    async def _replan(self, look: Look) -> tuple[BuildPlan, Stages]:
+        stages = await look.session.storage.stages()
+        return await self._plan(look, stages), stages
+
+    async def _plan(self, look: Look, stages: Stages) -> BuildPlan:
         spec, meta, run = look.build.spec, look.build.metadata, look.run
         facts = Facts(
             commit=run.commit,
-            stages=await look.session.storage.stages(),
+            stages=stages,
             repo=spec.repo,
             staged_version=staged_version(spec.env_map()),
             dockerfile_mode=spec.dockerfile_mode,
@@ -131,13 +136,12 @@ class Course:
         return plan
 
     async def _step(self, look: Look) -> Step:
-        plan = await self._plan(look)
-        await self._bring(look, plan)
-        jobs = await observed_jobs(self._dispatcher.jobs(look.build), self._reports, look.session)
+        seeing = observed_jobs(self._dispatcher.jobs(look.build), self._reports, look.session)
+        (plan, bundles, indexes), jobs = await both(self._stored(look), seeing)
         situation = Situation(
             plan=plan,
             jobs=jobs,
-            bundles=await _bundles(look.session, plan),
+            bundles=bundles,
             owner_uid=look.build.metadata.uid,
             run_id=run_id(look.build),
             fuse=look.build.spec.execution is Execution.IMAGE_PER_JOB,
@@ -145,11 +149,16 @@ class Course:
             retry_limit=look.build.spec.retry_limit,
             started_at=look.run.started,
             now=now(),
-            indexes=await _indexes(look.session, plan),
+            indexes=indexes,
         )
         decision = await self._within_slots(look.build, situation)
-        bundles, indexes = situation.bundles, situation.indexes
         return Step(plan=plan, jobs=jobs, decision=decision, bundles=bundles, indexes=indexes)
+
+    async def _stored(self, look: Look) -> tuple[BuildPlan, dict[str, Bundle], dict[str, str]]:
+        """What the repository says: the plan, recorded exports, indexes."""
+        plan, _ = await self._replan(look)
+        await self._bring(look, plan)
+        return plan, *await both(_bundles(look.session, plan), _indexes(look.session, plan))
 
     async def _within_slots(self, build: ImageBuild, situation: Situation) -> Decision:
         """Decide; all Jobs of the cluster are counted only when one more is to be started."""
@@ -179,13 +188,10 @@ class Course:
 
     async def _act(self, look: Look, step: Step, action: Action) -> bool:
         """Do one thing; True when it changes what there is to decide."""
-
-        async def replan() -> BuildPlan:
-            return await self._plan(look)
-
         session, commit = look.session, look.run.commit
         match action:
             case PublishStage():
+                replan = partial(self._replan, look)
                 await self._dispatcher.publish(session, step.plan, action, replan, commit)
                 return not action.continued
             case PublishIndex():

@@ -32,7 +32,9 @@ from conveyor.plan.model import (
 from conveyor.shell.clock import now
 from conveyor.shell.session import Session
 
-Replan = Callable[[], Awaitable[BuildPlan]]
+Stages = Mapping[StageDigest, tuple[int, ...]]
+Replan = Callable[[], Awaitable[tuple[BuildPlan, Stages]]]
+"""Plans anew; answers with the plan the list of stages that it was made with."""
 
 
 class Locks(Protocol):
@@ -107,35 +109,14 @@ def members(images: Iterable[PlannedImage]) -> tuple[Member, ...]:
     )
 
 
-async def publish(
-    session: Session,
-    locks: Locks,
-    plan: BuildPlan,
-    action: PublishStage,
-    replan: Replan,
-    commit: str,
-) -> tuple[Published, ...]:
-    """Tag the stage, and those that follow in the action, unless suitable ones are stored by now.
-
-    Raises:
-        NotYet: The lock was lost or is held for long.
-    """
-    built_on = action.job.parent if action.job and action.run == 0 else ""
-    parent = await parent_image(session, plan, action.stage, built_on)
-    async with AsyncExitStack() as stack:
-        held = await _lock(stack, session.build.spec.repo, action, locks)
-        wanted, there = _wanted(await replan(), action)
-        stages = await session.storage.stages() if wanted else {}
-        images = _images(wanted, parent, stages, commit)
-        if not held():
-            text = f"the lock of stage {action.all[-1].stage.digest} was lost"
-            raise NotYet(Reason.LOCK_LOST, text, after=1.0)
-        return (*await _write(session, parent, images), *there)
-
-
-async def _lock(
+async def take_locks(
     stack: AsyncExitStack, repo: str, action: PublishStage, locks: Locks
 ) -> Callable[[], bool]:
+    """Take what publishing needs, until the stack is closed; answers whether it is still held.
+
+    Raises:
+        NotYet: Somebody else holds the lock for long.
+    """
     held: Callable[[], bool] = lambda: True  # noqa: E731 - nobody can take a lock of the process
     for one in action.all:
         name = names.stage_lease_name(repo, str(one.stage.digest))
@@ -144,6 +125,38 @@ async def _lock(
         else:
             held = await stack.enter_async_context(locks.lock(name))
     return held
+
+
+async def publish(
+    session: Session,
+    plan: BuildPlan,
+    action: PublishStage,
+    replan: Replan,
+    commit: str,
+    held: Callable[[], bool],
+) -> tuple[Published, ...]:
+    """Tag the stage, and those that follow in the action, unless suitable ones are stored by now.
+
+    Args:
+        session: Of the build.
+        plan: What was planned.
+        action: What to publish.
+        replan: Looks again, under the lock.
+        commit: The project's.
+        held: Whether the lock of the stage (`take_locks`) is still held.
+
+    Raises:
+        NotYet: The lock was lost.
+    """
+    built_on = action.job.parent if action.job and action.run == 0 else ""
+    parent = await parent_image(session, plan, action.stage, built_on)
+    fresh, stages = await replan()
+    wanted, there = _wanted(fresh, action)
+    images = _images(wanted, parent, stages, commit)
+    if not held():
+        text = f"the lock of stage {action.all[-1].stage.digest} was lost"
+        raise NotYet(Reason.LOCK_LOST, text, after=1.0)
+    return (*await _write(session, parent, images), *there)
 
 
 def _wanted(
@@ -164,7 +177,7 @@ def _wanted(
 def _images(
     actions: Iterable[PublishStage],
     parent: ParentImage,
-    stages: Mapping[StageDigest, Sequence[int]],
+    stages: Stages,
     commit: str,
 ) -> list[_Image]:
     images: list[_Image] = []
@@ -208,7 +221,7 @@ def _row(plan: BuildPlan, stage: PlannedStage) -> PlannedStage | None:
 def _new_id(
     stage: PlannedStage,
     parent: ParentImage,
-    stages: Mapping[StageDigest, Sequence[int]],
+    stages: Stages,
     created: datetime,
 ) -> StageID:
     """A timestamp later than the parent's and than every stage of this digest, whatever clocks say."""

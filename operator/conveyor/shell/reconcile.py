@@ -193,6 +193,7 @@ class Reconciler:
         await self._dispatcher.warn(
             build, reason, message
         )  # first: a final status is the end of it
+        await self._dispatcher.settled()
         await self._statuses.write(build, new)
 
     async def _outage(

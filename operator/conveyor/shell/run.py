@@ -52,9 +52,9 @@ class Operator:
         self._sweeper = LeaseSweeper(cluster, settings.namespace, time.monotonic)
         self._engine = engine_of(cluster, settings)
         backends = Backends(cluster, self._engine)
-        dispatcher = Dispatcher(backends, locks, EventRecorder(cluster), self._reports)
+        self._dispatcher = Dispatcher(backends, locks, EventRecorder(cluster), self._reports)
         self._reconcile = Reconciler(
-            cluster, settings, Sessions(cluster, settings), dispatcher, self._reports
+            cluster, settings, Sessions(cluster, settings), self._dispatcher, self._reports
         )
         self._queue = WorkQueue(self._measured, workers=settings.workers)
         self._unfinished: dict[str, set[Key]] = {}
@@ -71,6 +71,7 @@ class Operator:
             await self._until_told(self._lead())
         finally:
             await runner.cleanup()
+            await self._dispatcher.settled()
             if self._engine is not None:
                 await self._engine.close()
             await self._cluster.close()

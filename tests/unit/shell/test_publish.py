@@ -2,7 +2,7 @@
 
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, arg-type"
 
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -24,7 +24,7 @@ from conveyor.jobs.decision import PublishStage
 from conveyor.jobs.model import ParentImage, StageResult
 from conveyor.plan import labels
 from conveyor.plan.answers import StageDesc
-from conveyor.shell.publish import publish
+from conveyor.shell.publish import publish, take_locks
 
 RUN = instruction("RUN")
 KEYS = ("app/RUN1", "app/RUN2", "app/dockerfile")
@@ -94,9 +94,11 @@ async def published(what, fresh=BLOCK):
     session = SimpleNamespace(storage=storage, build=build)
 
     async def replan():
-        return plan(fresh)
+        return plan(fresh), await storage.stages()
 
-    done = await publish(session, locks, plan(BLOCK), what, replan, "c" * 40)
+    async with AsyncExitStack() as held:
+        lock = await take_locks(held, "reg.example.com/p", what, locks)
+        done = await publish(session, plan(BLOCK), what, replan, "c" * 40, lock)
     return storage.written, locks, done
 
 
