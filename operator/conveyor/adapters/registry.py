@@ -189,11 +189,16 @@ class RegistryClient:
         return self._blobs.read(repo, digest, size)
 
     async def upload_blob(
-        self, repo: ImageRef, data: bytes, media_type: str = "application/octet-stream"
+        self,
+        repo: ImageRef,
+        data: bytes,
+        media_type: str = "application/octet-stream",
+        *,
+        new: bool = False,
     ) -> Descriptor:
-        """Upload bytes unless they are there already."""
+        """Upload bytes unless they are there already; of `new` ones that is not asked."""
         blob = Descriptor(media_type=media_type, digest=sha256_digest(data), size=len(data))
-        if await self._blobs.head(repo, blob.digest) is None:
+        if new or await self._blobs.head(repo, blob.digest) is None:
             await self._blobs.upload(repo, data, blob.digest)
         return blob
 

@@ -111,7 +111,8 @@ class RepositoryImages:
     async def put(self, config: Config, layers: list[Descriptor], ref: ImageRef) -> Manifest:
         """Write config and manifest of layers that are there, under a tag or a digest."""
         data = canonical(config)
-        blob = await self.registry.upload_blob(self.repo, data, OCI_CONFIG)
+        # It tells when it was made, so nobody has it.
+        blob = await self.registry.upload_blob(self.repo, data, OCI_CONFIG, new=True)
         manifest = new_manifest(blob, [_as_oci(layer) for layer in layers])
         await self.put_manifest(ref, manifest)
         return manifest

@@ -8,6 +8,7 @@ A stage that needs nothing of ours begins before anything heavy is imported. One
 imports too, so they are done while its container is still being made.
 """
 
+import gc
 import os
 import signal
 import sys
@@ -23,7 +24,7 @@ from conveyor.builder.courier_task import CourierTask, parse_task
 from conveyor.builder.handover import take
 
 _TERMINATION_LOG: Final = "/dev/termination-log"
-_BEGIN_SECONDS: Final = 1.0
+_BEGIN_SECONDS: Final = 3.0
 _BEGUN: Final = "began.json"
 _ENDED: Final = ("0.json", "done.json")
 _POLL_SECONDS: Final = 0.004
@@ -118,6 +119,7 @@ def _work(task: CourierTask, exchange: Exchange, first: int, log: Path) -> int:
 
 def _load(task: CourierTask) -> None:
     """Import the rest. aiohttp reads the machine's authorities at once, which takes 40 ms, and our calls bring their own."""
+    gc.disable()  # nothing of it is garbage
     kept = {name: os.environ.get(name) for name in _AUTHORITIES}
     os.environ.update(_AUTHORITIES)
     try:
@@ -131,6 +133,8 @@ def _load(task: CourierTask) -> None:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+        gc.freeze()
+        gc.enable()
 
 
 def _store_failure(log: Path, reason: str, message: str) -> None:

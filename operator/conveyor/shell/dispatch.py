@@ -187,8 +187,8 @@ class Dispatcher:
             )
             self._aside.begin(self._events.post(build, Reason.LABELS_KEPT, message, warning=True))
 
-    async def record(self, session: Session, plan: BuildPlan, action: RecordExport) -> None:
-        """Record a bundle under its key (werf: import metadata)."""
+    async def record(self, session: Session, plan: BuildPlan, action: RecordExport) -> Bundle:
+        """Record a bundle under its key (werf: import metadata); answers what is recorded."""
         export = action.export
         source_id = f"external-image:{export.source}"
         if not export.external:
@@ -199,6 +199,11 @@ class Dispatcher:
             labels |= {"import-source-id": export.checksum_id, "checksum": action.result.checksum}
         created = now().strftime("%Y-%m-%dT%H:%M:%SZ")
         await session.storage.records.write(export.key, action.result, labels, created)
+        return Bundle(
+            layer=action.result.layer,
+            checksum=labels.get("checksum", ""),
+            source_stage_id=source_id,
+        )
 
     async def warn(self, build: ImageBuild, reason: Reason, message: str) -> None:
         """Tell that a build came to a bad end."""
@@ -238,7 +243,10 @@ class Dispatcher:
         live = 0
         for namespace in namespaces or ("",):
             selector = labels_selector()
-            jobs, _ = await self.jobs(build).list(JOBS, "jobs", namespace, selector=selector)
+            # Those that went well are most of all Jobs there are: the API server need not send them.
+            jobs, _ = await self.jobs(build).list(
+                JOBS, "jobs", namespace, selector=selector, field="status.successful=0"
+            )
             live += sum(not (job.get("status") or {}).get("conditions") for job in jobs)
         return live
 

@@ -71,13 +71,14 @@ class Look:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One round: what was planned, seen and decided."""
+    """One round: what was planned, seen and decided; `recorded`: exports that a plan may depend on."""
 
     plan: BuildPlan
     jobs: tuple[ObservedJob, ...]
     decision: Decision
     bundles: Mapping[str, Bundle]
     indexes: Mapping[str, str]
+    recorded: bool = False
 
 
 class Course:
@@ -151,8 +152,23 @@ class Course:
             now=now(),
             indexes=indexes,
         )
-        decision = await self._within_slots(look.build, situation)
-        return Step(plan=plan, jobs=jobs, decision=decision, bundles=bundles, indexes=indexes)
+        recorded = await self._recorded(look.session, situation)
+        situation = replace(situation, bundles={**bundles, **recorded})
+        return Step(
+            plan=plan,
+            jobs=jobs,
+            decision=await self._within_slots(look.build, situation),
+            bundles=situation.bundles,
+            indexes=indexes,
+            recorded=bool(recorded),
+        )
+
+    async def _recorded(self, session: Session, situation: Situation) -> dict[str, Bundle]:
+        """Record what Jobs have exported: who waited for no more than that goes on in the same step."""
+        wanted = [it for it in decide(situation).actions if isinstance(it, RecordExport)]
+        recording = (self._dispatcher.record(session, situation.plan, it) for it in wanted)
+        made = await asyncio.gather(*recording)
+        return dict(zip((it.export.key for it in wanted), made, strict=True))
 
     async def _stored(self, look: Look) -> tuple[BuildPlan, dict[str, Bundle], dict[str, str]]:
         """What the repository says: the plan, recorded exports, indexes."""
@@ -184,7 +200,7 @@ class Course:
         for outcome in done:
             if isinstance(outcome, BaseException):
                 raise outcome
-        return any(done)
+        return any(done) or step.recorded
 
     async def _act(self, look: Look, step: Step, action: Action) -> bool:
         """Do one thing; True when it changes what there is to decide."""
@@ -197,15 +213,14 @@ class Course:
             case PublishIndex():
                 await self._dispatcher.publish_index(session, action)
                 return True
-            case RecordExport():
-                await self._dispatcher.record(session, step.plan, action)
-                return True
             case StartJob():
                 env = await self._configs.commit_env(session, commit)
                 return await self._dispatcher.start(session, step.plan, action, step.bundles, env)
             case StopJob():
                 await self._dispatcher.stop(session, action)
                 return False
+            case RecordExport():
+                return False  # done before (`_recorded`)
             case _:
                 assert_never(action)
 
