@@ -4,15 +4,14 @@ In: the task in CONVEYOR_COURIER, and the directory that the stage container han
 Out: blobs in the registry, one JSON line for each run on stdout, the StageResult as termination message, exit code 0 when
 everything was reported (a user's failure too) and 1 when the courier itself failed.
 
-A stage that needs nothing of ours begins before anything heavy is imported. One that waits for inputs waits for these
-imports too, so they are done while its container is still being made.
+Beside a stage that waits for inputs: it waits for what is imported here too, so that is done while its container is still
+being made. Other stages begin without us (`courier_start`).
 """
 
 import gc
 import os
 import signal
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
@@ -24,22 +23,24 @@ from conveyor.builder.courier_task import CourierTask, parse_task
 from conveyor.builder.handover import take
 
 _TERMINATION_LOG: Final = "/dev/termination-log"
-_BEGIN_SECONDS: Final = 3.0
-_BEGUN: Final = "began.json"
-_ENDED: Final = ("0.json", "done.json")
-_POLL_SECONDS: Final = 0.004
 _AUTHORITIES: Final = {"SSL_CERT_FILE": os.devnull, "SSL_CERT_DIR": os.devnull}
 
 
-def main(environment: Mapping[str, str]) -> int:
-    """Do what the environment asks for; returns the exit code."""
+def main(environment: Mapping[str, str], held: int | None = None) -> int:
+    """Do what the environment asks for; returns the exit code.
+
+    Args:
+        environment: The container's.
+        held: Descriptor of the shared directory, if somebody has it already (`courier_start`).
+    """
     log = Path(environment.get("CONVEYOR_TERMINATION_LOG", _TERMINATION_LOG))
     signal.signal(signal.SIGTERM, lambda number, frame: _terminated(log, number, frame))
     try:
         task = parse_task(environment.get("CONVEYOR_COURIER", ""))
         if task.inputs_of(0):
             _load(task)
-        exchange = Exchange(environment.get("CONVEYOR_IO") or _handed_over(task))
+        place = environment.get("CONVEYOR_IO") if held is None else held
+        exchange = Exchange(place or _handed_over(task))
     except (CourierError, OSError) as error:
         reason = error.reason if isinstance(error, CourierError) else "Internal"
         _store_failure(log, reason, str(error))
@@ -51,8 +52,6 @@ def main(environment: Mapping[str, str]) -> int:
         _store_failure(log, error.reason, error.message)
         return 1
     first = ready_at_once(task, exchange)
-    if first:
-        _let_begin(exchange)
     return _work(task, exchange, first, log)
 
 
@@ -75,26 +74,6 @@ def ready_at_once(task: CourierTask, exchange: Exchange) -> int:
             return run
         exchange.ready(run)
     return task.runs
-
-
-def _let_begin(exchange: Exchange) -> None:
-    """Wait a moment for the stage's first command, and for those of pods that start beside it: on a busy node, what is
-    imported here would hold them up.
-    """  # noqa: D205 - one sentence
-    deadline = time.monotonic() + _BEGIN_SECONDS
-    while time.monotonic() < deadline and not any(map(exchange.has_output, _ENDED)):
-        if exchange.has_output(_BEGUN) and not _node_is_busy():
-            return
-        time.sleep(_POLL_SECONDS)
-
-
-def _node_is_busy() -> bool:
-    """Whether more threads want a processor than there are (proc(5): loadavg counts them for the whole machine)."""
-    try:
-        runnable = Path("/proc/loadavg").read_text().split()[3].partition("/")[0]
-    except (OSError, IndexError):
-        return False
-    return int(runnable) > (os.cpu_count() or 1)
 
 
 def _start_agent(task: CourierTask) -> None:

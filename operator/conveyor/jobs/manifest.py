@@ -158,7 +158,7 @@ def _pod_spec(order: JobOrder, build: ImageBuild, settings: PodSettings, tasks: 
     mounts = volumes_of(order, build, settings.from_paths)
     mounts.mounts += run_volumes(order, build).stage
     stage = _stage_container(order, build, settings, tasks.stage, mounts)
-    courier = _courier_container(order, build, settings, tasks.courier)
+    courier = _courier_container(order, build, settings, tasks)
     return {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
@@ -222,13 +222,14 @@ def _stage_container(
 
 
 def _courier_container(
-    order: JobOrder, build: ImageBuild, settings: PodSettings, task: str
+    order: JobOrder, build: ImageBuild, settings: PodSettings, tasks: Tasks
 ) -> Json:
     seen: list[Json] = [
         *_courier_mounts(order, build, settings),
         *ssh.courier_mounts(order, build),
     ]
-    return courier_container((settings.courier_image, settings.pull_policy), task, seen)
+    image = settings.courier_image, settings.pull_policy
+    return courier_container(image, tasks.courier, seen, awaited=tasks.fetches_first)
 
 
 def _courier_mounts(order: JobOrder, build: ImageBuild, settings: PodSettings) -> list[Json]:

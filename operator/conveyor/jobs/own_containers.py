@@ -23,16 +23,20 @@ _RESOURCES: Final = {
 }
 
 
-def courier_container(image: tuple[str, str], task: str, mounts: Sequence[Json]) -> Json:
+def courier_container(
+    image: tuple[str, str], task: str, mounts: Sequence[Json], *, awaited: bool
+) -> Json:
     """Return the courier.
 
     Args:
         image: Reference, and pull policy.
         task: Its task.
         mounts: What it sees besides its own image.
+        awaited: Whether the stage waits for it; one that nobody waits for lets others start first.
     """
     env = {"CONVEYOR_COURIER": task}
-    container = _own(names.CONTAINER_COURIER, image, "conveyor.builder.courier", env, mounts)
+    program = "conveyor.builder.courier" if awaited else "conveyor.builder.courier_start"
+    container = _own(names.CONTAINER_COURIER, image, program, env, mounts)
     # Its /tmp is a directory of its own image: a pod that mounts nothing starts 0.3 s earlier (ADR 31).
     container["securityContext"] = _security({"drop": ["ALL"]}, read_only=False)
     return container

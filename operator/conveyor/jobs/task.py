@@ -87,7 +87,7 @@ def tasks(order: JobOrder, plan: BuildPlan, around: Surroundings) -> Tasks:
         stage_task["mounts"] = mounts
     courier_task = _courier(order, around, inputs)
     where = order.stages[0] if order.stages else None
-    fetches_first = any(item["run"] == 0 for item in inputs.items)
+    fetches_first = any(item["run"] == 0 for item in inputs.items) or "waitInputs" in stage_task
     return Tasks(
         stage=_pack(stage_task, where),
         courier=_pack(courier_task, where),
