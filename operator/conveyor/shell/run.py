@@ -9,7 +9,7 @@ import logging
 import signal
 import time
 from collections.abc import Coroutine, Mapping
-from typing import Any
+from typing import Any, Final
 
 import aiohttp
 import kopf
@@ -36,6 +36,8 @@ from conveyor.shell.telemetry import (
 )
 from conveyor.shell.watch import watch_builders
 from conveyor.shell.workqueue import Key, WorkQueue
+
+_FLOCK_SECONDS: Final = 0.25
 
 log = logging.getLogger(__name__)
 
@@ -144,12 +146,16 @@ class Operator:
         self._queue.add(key)
 
     def _wake(self, namespace: str, labels: Mapping[str, str]) -> None:
-        """A Job or pod changed: its builds, and others of the namespace that wait for the same stage, are looked at."""
+        """A Job or pod changed: its builds, and others of the namespace that wait for the same stage, are looked at.
+
+        Not at once: such changes come in flocks, and what is urgent the couriers tell themselves (ADR 7).
+        """
         for key in self._unfinished.get(namespace, ()):
-            self._queue.add(key)
+            self._queue.add_after(key, _FLOCK_SECONDS)
 
     def _wake_job(self, job: JobKey) -> None:
-        self._wake(job[0], {})
+        for key in self._unfinished.get(job[0], ()):
+            self._queue.add(key)
 
     async def _resync(self) -> None:
         """Now and then look at every unfinished build without any event, so that a lost one is no loss."""

@@ -55,6 +55,11 @@ class WorkQueue:
             timer.cancel()
         self._timers[key] = loop.call_at(due, self._fire, key)
 
+    def _cancel(self, key: Key) -> None:
+        timer = self._timers.pop(key, None)
+        if timer is not None:
+            timer.cancel()
+
     def _fire(self, key: Key) -> None:
         self._timers.pop(key, None)
         self.add(key)
@@ -70,6 +75,7 @@ class WorkQueue:
             key = await self._ready.get()
             self._waiting.discard(key)
             self._running.add(key)
+            self._cancel(key)  # what was to come later is done now
             try:
                 await self._run_once(key)
             finally:

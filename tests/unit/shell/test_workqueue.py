@@ -122,12 +122,22 @@ async def test_the_earlier_of_two_wishes_counts():
 
 
 async def test_an_event_does_not_wait_for_the_wish():
+    """And the run that it asks for is the one that was wished for."""
     work = Work()
     queue = WorkQueue(work)
     queue.add_after(A, 30)
     queue.add(A)
     await run(queue, 100)
-    assert work.times == [0, 30]
+    assert work.times == [0]
+
+
+async def test_a_wish_during_a_run_is_not_part_of_it():
+    work = Work(seconds=5)
+    queue = WorkQueue(work)
+    queue.add(A)
+    asyncio.get_running_loop().call_later(2, queue.add_after, A, 1)
+    await run(queue, 100)
+    assert work.times == [0, 5]
 
 
 async def test_a_failing_key_is_repeated_more_and_more_slowly(caplog):
