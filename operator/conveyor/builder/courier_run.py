@@ -19,6 +19,7 @@ from conveyor.adapters.registry import RegistryClient
 from conveyor.adapters.registry_auth import Credentials, DockerConfigError
 from conveyor.adapters.registry_endpoints import EndpointError, RegistryOptions
 from conveyor.adapters.registry_errors import DeniedError, RegistryError, UnauthorizedError
+from conveyor.adapters.together import both
 from conveyor.api.errors import UserError
 from conveyor.builder import courier_report
 from conveyor.builder.courier_errors import STAGE_REASONS, CourierError
@@ -64,12 +65,20 @@ class Courier:
             if not await self._wait(f"{run}.json"):
                 self.result.failure = self._stage_failure(run)
                 return
-            await self._deliver(run)
+            if run + 1 < self._task.runs:
+                await self._deliver(run)
+            else:  # what it exports is ready soon after its layers: both are compressed and pushed at once
+                await both(self._deliver(run), self._finish())
+        if not self._task.runs:
+            await self._finish()
+
+    async def _finish(self) -> None:
+        """Wait for the end of the stage program, push what it has exported."""
         await self._wait("done.json")
         self.result.failure = self._stage_failure(None)
         if self.result.failure is None:
-            for name in self._task.exports:
-                self.result.exports[name] = await self._export(name)
+            pushed = await asyncio.gather(*map(self._export, self._task.exports))
+            self.result.exports.update(zip(self._task.exports, pushed, strict=True))
 
     async def _wait(self, name: str) -> bool:
         """Wait for a file of the stage program; False when it is done without it.
@@ -151,9 +160,10 @@ class Courier:
         checksum = described.get("checksum")
         claimed = {"entries": described["entries"]} if "entries" in described else {}
         tar = f"export-{name}.tar"
-        blob = await self._pusher.push(
-            lambda: self._exchange.open_output(tar), claimed, bundle=True
-        )
+        async with self._slots:
+            blob = await self._pusher.push(
+                lambda: self._exchange.open_output(tar), claimed, bundle=True
+            )
         return PushedExport(
             blob=blob, checksum=checksum[:128] if isinstance(checksum, str) else None
         )

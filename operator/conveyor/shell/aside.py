@@ -5,13 +5,10 @@ In: coroutines. Out: nothing; a look goes on meanwhile. Before a build is over t
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Coroutine
-from typing import Any, Final, TypeVar
+from collections.abc import Coroutine
+from typing import Any, Final
 
 _SETTLE_SECONDS: Final = 10.0
-
-First = TypeVar("First")
-Second = TypeVar("Second")
 
 log = logging.getLogger(__name__)
 
@@ -37,15 +34,3 @@ class Aside:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("work beside a look failed", exc_info=error)
-
-
-async def both(first: Awaitable[First], second: Awaitable[Second]) -> tuple[First, Second]:
-    """Wait for both at once; when one fails the other is given up."""
-    tasks = asyncio.ensure_future(first), asyncio.ensure_future(second)
-    try:
-        found = await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    return found[0], found[1]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, assert_never
 
+from conveyor.adapters.together import both
 from conveyor.api.v1alpha1 import Execution, ImageBuild, ImageBuildStatus
 from conveyor.config.model import WerfConfig
 from conveyor.jobs import exports, status
@@ -35,7 +36,6 @@ from conveyor.plan.model import BuildPlan, StageState
 from conveyor.plan.staged import staged_version
 from conveyor.plan.targets import indexes_of
 from conveyor.shell.answer import Answers
-from conveyor.shell.aside import both
 from conveyor.shell.clock import now
 from conveyor.shell.configs import Configs
 from conveyor.shell.dispatch import Dispatcher
