@@ -39,8 +39,8 @@ def main(environment: Mapping[str, str], held: int | None = None) -> int:
         task = parse_task(environment.get("CONVEYOR_COURIER", ""))
         if task.inputs_of(0):
             _load(task)
-        place = environment.get("CONVEYOR_IO") if held is None else held
-        exchange = Exchange(place or _handed_over(task))
+        place = environment.get("CONVEYOR_IO") or _handed_over(task) if held is None else held
+        exchange = Exchange(place)
     except (CourierError, OSError) as error:
         reason = error.reason if isinstance(error, CourierError) else "Internal"
         _store_failure(log, reason, str(error))

@@ -29,10 +29,13 @@ def hold_back(place: str, seconds: float = _SECONDS) -> int | None:
         seconds: The longest wait.
 
     Returns:
-        A descriptor of the directory; None when it was not handed over by then.
+        A descriptor of the directory; None when it cannot be had: that is told by who needs it.
     """
     deadline = time.monotonic() + seconds
-    shared = os.open(place, _DIRECTORY) if place else take(seconds)
+    try:
+        shared = os.open(place, _DIRECTORY) if place else take(seconds)
+    except OSError:
+        return None
     if shared is None:
         return None
     quiet = 0

@@ -152,22 +152,26 @@ class Course:
             now=now(),
             indexes=indexes,
         )
-        recorded = await self._recorded(look.session, situation)
-        situation = replace(situation, bundles={**bundles, **recorded})
+        decision = decide(situation)
+        recorded = await self._recorded(look.session, plan, decision)
+        if recorded:
+            situation = replace(situation, bundles={**bundles, **recorded})
+            decision = decide(situation)
         return Step(
             plan=plan,
             jobs=jobs,
-            decision=await self._within_slots(look.build, situation),
+            decision=await self._within_slots(look.build, situation, decision),
             bundles=situation.bundles,
             indexes=indexes,
             recorded=bool(recorded),
         )
 
-    async def _recorded(self, session: Session, situation: Situation) -> dict[str, Bundle]:
+    async def _recorded(
+        self, session: Session, plan: BuildPlan, decision: Decision
+    ) -> dict[str, Bundle]:
         """Record what Jobs have exported: who waited for no more than that goes on in the same step."""
-        wanted = [it for it in decide(situation).actions if isinstance(it, RecordExport)]
-        recording = (self._dispatcher.record(session, situation.plan, it) for it in wanted)
-        made = await asyncio.gather(*recording)
+        wanted = [it for it in decision.actions if isinstance(it, RecordExport)]
+        made = await asyncio.gather(*(self._dispatcher.record(session, plan, it) for it in wanted))
         return dict(zip((it.export.key for it in wanted), made, strict=True))
 
     async def _stored(self, look: Look) -> tuple[BuildPlan, dict[str, Bundle], dict[str, str]]:
@@ -176,9 +180,10 @@ class Course:
         await self._bring(look, plan)
         return plan, *await both(_bundles(look.session, plan), _indexes(look.session, plan))
 
-    async def _within_slots(self, build: ImageBuild, situation: Situation) -> Decision:
-        """Decide; all Jobs of the cluster are counted only when one more is to be started."""
-        decision = decide(situation)
+    async def _within_slots(
+        self, build: ImageBuild, situation: Situation, decision: Decision
+    ) -> Decision:
+        """The decision with no more Jobs than the operator may have; they are counted only when one more is to be started."""
         starting = sum(isinstance(action, StartJob) for action in decision.actions)
         if not self._settings.max_jobs or not starting:
             return decision

@@ -47,8 +47,9 @@ def test_how_long(
     assert _waits(place) is waits
 
 
-def test_nobody_hands_anything_over() -> None:
+def test_there_is_no_directory(tmp_path: Path) -> None:
     assert hold_back("", 0.05) is None
+    assert hold_back(str(tmp_path / "missing"), 0.05) is None
 
 
 @pytest.mark.parametrize(

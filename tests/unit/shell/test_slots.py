@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from tests.unit.jobs.values import EXTERNAL, image, plan, situation, to_build
 
+from conveyor.jobs.decide import decide
 from conveyor.jobs.decision import StartJob
 from conveyor.shell.look import Course
 
@@ -32,7 +33,7 @@ def _started(*, max_jobs, live, wanted, own=5):
         None,
     )
     given = situation(_plan(wanted), slots=own)
-    decision = asyncio.run(course._within_slots(None, given))
+    decision = asyncio.run(course._within_slots(None, given, decide(given)))
     return sum(isinstance(action, StartJob) for action in decision.actions), len(asked)
 
 
