@@ -34,6 +34,19 @@ FROM base AS stage2
 RUN echo "stage2"
 """
 
+# What ends with instructions that need no pod is told by the pod before.
+TRAILING = """\
+FROM debian:bookworm AS base
+RUN echo one > /one
+ENV ONE=/one
+FROM base AS stage1
+RUN echo "this is stage1" > /stage1
+FROM base AS stage2
+RUN echo "this is stage2" > /stage2
+LABEL two=2
+CMD ["cat", "/one"]
+"""
+
 BLOCKS = {
     "buildkit": ["dockerfile (base)", "dockerfile"],
     "legacy": ["dockerfile (base)", "dockerfile (stage1)", "dockerfile"],
@@ -59,7 +72,9 @@ def times(status: Json) -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("mode", ["buildkit", "legacy"])
-@pytest.mark.parametrize("text", [SEED, DOCUMENTED], ids=["seed", "documented"])
+@pytest.mark.parametrize(
+    "text", [SEED, DOCUMENTED, TRAILING], ids=["seed", "documented", "trailing"]
+)
 def test_blocks_of_a_mode(lab: Harness, text: str, mode: str) -> None:
     """For target stage2 the block stage1 gets a pod in legacy mode only; the image is the same."""
     project = lab.git_project({"werf.yaml": TO_STAGE2, "Dockerfile": text})
@@ -77,7 +92,9 @@ def test_blocks_of_a_mode(lab: Harness, text: str, mode: str) -> None:
     assert all(starts for starts, _ in times(status))
     steps = re.findall(r"^Step .*", said, re.MULTILINE)
     expected = [line for line in text.splitlines() if line and not line.startswith("#")]
-    numbered = [f"Step {number}/6 : {line}" for number, line in enumerate(expected, 1)]
+    numbered = [
+        f"Step {number}/{len(expected)} : {line}" for number, line in enumerate(expected, 1)
+    ]
     assert sorted(steps) == [re.sub(" AS .*", "", line) for line in numbered if mode == "legacy"]
     assert len(re.findall(r"^ ---> [0-9a-f]{12}$", said, re.MULTILINE)) == len(steps)
     if text is DOCUMENTED:

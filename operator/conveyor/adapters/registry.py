@@ -194,11 +194,11 @@ class RegistryClient:
         data: bytes,
         media_type: str = "application/octet-stream",
         *,
-        new: bool = False,
+        ask: bool = True,
     ) -> Descriptor:
-        """Upload bytes unless they are there already; of `new` ones that is not asked."""
+        """Upload bytes unless they are there already; `ask`: whether that is asked, which costs as much as it saves for few."""
         blob = Descriptor(media_type=media_type, digest=sha256_digest(data), size=len(data))
-        if new or await self._blobs.head(repo, blob.digest) is None:
+        if not ask or await self._blobs.head(repo, blob.digest) is None:
             await self._blobs.upload(repo, data, blob.digest)
         return blob
 

@@ -112,7 +112,7 @@ class RepositoryImages:
         """Write config and manifest of layers that are there, under a tag or a digest."""
         data = canonical(config)
         # It tells when it was made, so nobody has it.
-        blob = await self.registry.upload_blob(self.repo, data, OCI_CONFIG, new=True)
+        blob = await self.registry.upload_blob(self.repo, data, OCI_CONFIG, ask=False)
         manifest = new_manifest(blob, [_as_oci(layer) for layer in layers])
         await self.put_manifest(ref, manifest)
         return manifest

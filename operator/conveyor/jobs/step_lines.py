@@ -19,7 +19,7 @@ _KEPT = "Layer taken from the pod; no intermediate container is left"
 def told_layers(
     steps: Sequence[BlockStep], tasks: Sequence[Sequence[Json]], *, below: str, digest: str
 ) -> list[Json]:
-    """Return a layer for every task, with the lines of all steps.
+    """Return a layer for every task, with the lines of all steps; one that changes nothing if there is no task.
 
     Args:
         steps: The instructions, FROM first; those without `told` are not told.
@@ -38,8 +38,9 @@ def told_layers(
             continue
         layers.append({"steps": [*_say(lines), *task, *_say(after)]})
         lines = []
-    if lines and layers:
-        layers[-1] = {"steps": [*_steps(layers[-1]), *_say(lines)]}
+    if lines:  # of a part of a block that needs no pod of its own: the log is that of the pod that built the part before
+        before = _steps(layers.pop()) if layers else []
+        layers.append({"steps": [*before, *_say(lines)]})
     return layers
 
 

@@ -44,6 +44,16 @@ def test_a_copy_leaves_no_container_to_speak_of():
     ]
 
 
+def test_what_needs_no_pod_is_told_all_the_same():
+    """The last part of a block whose RUN and COPY are parts of their own."""
+    steps = [named("LABEL", "1"), named("CMD", "2")]
+    (layer,) = told_layers(steps, [[], []], below=BELOW, digest="d" * 56)
+    (said,) = layer["steps"]
+    first, between, second, last = said["text"].split("\n")
+    assert (first, second, last) == ("1", "2", " ---> dddddddddddd")
+    assert len(between) == len(last)
+
+
 def test_a_block_that_is_not_told_has_its_tasks_alone():
     steps = [named("FROM", ""), named("RUN", ""), named("CMD", "")]
     layers = told_layers(steps, [[], [{"op": "exec"}], []], below=BELOW, digest="d" * 56)
