@@ -6,16 +6,14 @@ In: options. Out: images in the repository, progress on stderr, their references
 import asyncio
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 import click
 
 from conveyor.api.dockerfile_mode import DockerfileMode
-from conveyor.api.errors import UserError
-from conveyor.api.names import Reason
 from conveyor.cli.build_inputs import add_policy, mirrors_of, secrets_of, ssh_of
 from conveyor.cli.build_options import given_options, machine_options
+from conveyor.cli.docker_context import engine_of
 from conveyor.cli.options import (
     debug_option,
     dockerfile_mode_option,
@@ -110,6 +108,7 @@ def build_command(**given: Any) -> None:
     from conveyor.cli.building import BuildOptions, build  # noqa: PLC0415 - keeps --help fast
 
     keys, agent = ssh_of(given["ssh"], os.environ)
+    engine, certificates = engine_of(given["docker_host"], os.environ)
     options = BuildOptions(
         project=project_of(
             given,
@@ -121,8 +120,8 @@ def build_command(**given: Any) -> None:
         ),
         images=given["images"],
         parallel=given["parallel"],
-        engine=_endpoint(given["docker_host"]),
-        engine_tls=_tls(),
+        engine=engine,
+        engine_tls=certificates,
         network=given["network"],
         conveyor_image=given["conveyor_image"],
         insecure=given["insecure"],
@@ -149,16 +148,3 @@ def build_command(**given: Any) -> None:
             if image["final"]:
                 click.echo(f"{image['name'] or '~'} {image['ref']}")
     raise click.exceptions.Exit(code)
-
-
-def _endpoint(given: str | None) -> str:
-    return given or os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
-
-
-def _tls() -> str:
-    if not os.environ.get("DOCKER_TLS_VERIFY"):
-        return ""
-    folder = os.environ.get("DOCKER_CERT_PATH") or str(Path.home() / ".docker")
-    if not Path(folder).is_dir():
-        raise UserError(Reason.INVALID_SPEC, f"DOCKER_CERT_PATH: there is no directory {folder}")
-    return folder

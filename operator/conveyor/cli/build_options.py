@@ -28,7 +28,7 @@ _MACHINE: Final = (
         "--docker-host",
         metavar="ENDPOINT",
         help="The Engine: unix:///PATH or tcp://HOST:PORT. Default: DOCKER_HOST (with DOCKER_TLS_VERIFY and "
-        "DOCKER_CERT_PATH), else unix:///var/run/docker.sock.",
+        "DOCKER_CERT_PATH), DOCKER_CONTEXT, the `docker context` in use, else unix:///var/run/docker.sock.",
     ),
     click.option(
         "--network",
