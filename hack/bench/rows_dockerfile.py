@@ -71,9 +71,9 @@ class Bench:
         await self._buildkit(context, example.target, f"{image}:first", cache=True)
         await self._legacy(engine, example.target, cache=True)
         for number in range(runs + 1):
-            files = {
-                path: f"{text}{example.remark} {number}\n" for path, text in example.changed.items()
-            }
+            # Of this run alone: the legacy builder remembers what it built in earlier ones.
+            remark = f"{example.remark} {self.lab.id} {number}\n"
+            files = {path: f"{text}{remark}" for path, text in example.changed.items()}
             spec["source"] = await self.lab.change(spec["source"], files)
             for folder in (context, engine):
                 write(folder, files)

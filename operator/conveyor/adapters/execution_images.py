@@ -84,6 +84,15 @@ class ExecutionImages:
         self._images = images
         self._tools = tools
 
+    async def prepare(self, *, platform: str = DEFAULT_PLATFORM, ansible: bool = False) -> None:
+        """Have the tools in the repository: what `publish` would do first, for whoever must wait for the parent.
+
+        Raises:
+            LookupError: As of `publish`.
+        """
+        for layer in self._tools[machine_of(platform)].layers(ansible=ansible):
+            await self._ensure(layer)
+
     async def publish(
         self, parent: ParentImage, *, platform: str = DEFAULT_PLATFORM, ansible: bool = False
     ) -> str:

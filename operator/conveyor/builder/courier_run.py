@@ -31,6 +31,7 @@ from conveyor.builder.inputs import InputProvider
 
 _SHORTEST_PAUSE: Final = 0.004
 _LONGEST_PAUSE: Final = 0.1
+_PART_OF_WAIT: Final = 1 / 250
 _CALLBACK_SECONDS: Final = 2.0
 _CALLBACK_ATTEMPTS: Final = 2
 _MAX_LAYERS: Final = 1000
@@ -189,8 +190,8 @@ class Courier:
 
 
 def _pause(waited: float) -> float:
-    """Seconds until the next look for a file: one hundredth of the time waited, so that looking costs little for long."""
-    return min(max(waited / 100, _SHORTEST_PAUSE), _LONGEST_PAUSE)
+    """Seconds until the next look for a file: a small part of the time waited, so that looking costs little for long."""
+    return min(max(waited * _PART_OF_WAIT, _SHORTEST_PAUSE), _LONGEST_PAUSE)
 
 
 async def _until_second(first: Awaitable[None], second: Awaitable[None]) -> None:

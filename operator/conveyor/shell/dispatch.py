@@ -12,6 +12,7 @@ from dataclasses import replace
 from conveyor.adapters.cluster import JOBS, ApiError
 from conveyor.adapters.events import EventRecorder
 from conveyor.adapters.objects_api import JobsApi
+from conveyor.adapters.together import both
 from conveyor.api.errors import NotYet, UserError
 from conveyor.api.names import LABEL_IMAGE_BUILD, Reason, label_value
 from conveyor.api.v1alpha1 import ImageBuild, ImageExport
@@ -79,17 +80,16 @@ class Dispatcher:
     ) -> bool:
         """Create a Job; False when somebody else did."""
         build = session.build
-        parent = await self._parent(session, plan, action)
         platform = (action.stages[0] if action.stages else action.exports[0]).platform
+        ansible = any(stage.work.tasks for stage in action.stages)
+        executions = session.storage.execution_images
+        preparing = executions.prepare(platform=platform, ansible=ansible)
+        parent, _ = await both(self._parent(session, plan, action), preparing)
         order = JobOrder(
             image=plan.image(action.image).image if action.stages else "",
             stages=action.stages,
             parent=parent,
-            execution=await session.storage.execution_images.publish(
-                parent,
-                platform=platform,
-                ansible=any(stage.work.tasks for stage in action.stages),
-            ),
+            execution=await executions.publish(parent, platform=platform, ansible=ansible),
             platform=platform,
             exports=action.exports,
             bundles=bundles,
