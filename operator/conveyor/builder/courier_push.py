@@ -24,7 +24,6 @@ from conveyor.builder.layer_check import LayerCheck, check_figures
 
 _IN_MEMORY: Final = 4 << 20
 _PIECE: Final = 1 << 20
-_FEW: Final = 64 << 10
 _HEADERS_SHARE: Final = 2048  # bytes of headers and padding that an entry may need on average
 
 
@@ -107,8 +106,7 @@ class BlobPusher:
         begun = await self._begin(open_tar, claimed, bundle=bundle)
         if begun.rest is None:
             data = b"".join(begun.head)
-            few = len(data) <= _FEW
-            blob = await self._to.registry.upload_blob(self._to.repo, data, ask=not few)
+            blob = await self._to.registry.upload_blob(self._to.repo, data)
             return _pushed(begun.source, blob.digest, blob.size)
         return await self._stream(begun, lambda: self._begin(open_tar, claimed, bundle=bundle))
 
