@@ -196,7 +196,7 @@ class RegistryClient:
         *,
         ask: bool = True,
     ) -> Descriptor:
-        """Upload bytes unless they are there already; without `ask` that is not asked: of what nobody can have."""
+        """Upload bytes unless they are there already; without `ask` that is not asked."""
         blob = Descriptor(media_type=media_type, digest=sha256_digest(data), size=len(data))
         if not ask or await self._blobs.head(repo, blob.digest) is None:
             await self._blobs.upload(repo, data, blob.digest)

@@ -111,7 +111,7 @@ class RepositoryImages:
     async def put(self, config: Config, layers: list[Descriptor], ref: ImageRef) -> Manifest:
         """Write config and manifest of layers that are there, under a tag or a digest."""
         data = canonical(config)
-        # It tells when it was made, so nobody has it.
+        # Most tell when they were made, so nobody has them, and all are small.
         blob = await self.registry.upload_blob(self.repo, data, OCI_CONFIG, ask=False)
         manifest = new_manifest(blob, [_as_oci(layer) for layer in layers])
         await self.put_manifest(ref, manifest)

@@ -11,14 +11,13 @@ import os
 import sys
 import time
 
-from conveyor.builder.handover import take
+from conveyor.builder.handover import DIRECTORY, take
 
 _SECONDS = 3.0
 _PAUSE = 0.004
 _QUIET = 12  # looks in a row: while pods start, a node is idle for moments only
 _BEGUN = "began.json"
 _ENDED = ("0.json", "done.json")
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def hold_back(place: str, seconds: float = _SECONDS) -> int | None:
@@ -33,7 +32,7 @@ def hold_back(place: str, seconds: float = _SECONDS) -> int | None:
     """
     deadline = time.monotonic() + seconds
     try:
-        shared = os.open(place, _DIRECTORY) if place else take(seconds)
+        shared = os.open(place, DIRECTORY) if place else take(seconds)
     except OSError:
         return None
     if shared is None:

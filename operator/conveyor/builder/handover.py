@@ -30,7 +30,7 @@ from _socket import (
 from conveyor.builder.rootfs import Rootfs
 
 ADDRESS = "\0conveyor.dev/io"
-_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _RIGHTS = struct.Struct("i")
 _ANSWER_SECONDS = 10
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.004, 0.1
@@ -59,7 +59,7 @@ class Offer:
     """A directory held out to the courier, from when it is made until somebody has taken it."""
 
     def __init__(self, path: str, address: str = ADDRESS) -> None:
-        self._directory = os.open(path, _OPEN)
+        self._directory = os.open(path, DIRECTORY)
         self._listener = socket(AF_UNIX, SOCK_STREAM)
         self._listener.bind(address)
         self._listener.listen(1)
