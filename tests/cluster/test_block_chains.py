@@ -138,10 +138,10 @@ COPY --from=left /left /left
 """
 
 
-def test_a_block_that_is_needed_twice_has_a_job_of_its_own(lab: Harness) -> None:
+def test_the_first_of_two_goes_on_where_a_block_ends(lab: Harness) -> None:
     build = lab.build(lab.git_project({"werf.yaml": WERF, "Dockerfile": TWICE}))
     ref = refs(build.wait_ready())["app"]
-    assert sorted(_jobs(build)) == [["RUN1"], ["dockerfile"], ["dockerfile"], ["dockerfile"]]
+    assert sorted(_jobs(build)) == [["RUN1"], ["dockerfile"], ["dockerfile", "dockerfile"]]
     assert lab.pods.shell(ref, "cat /left /right") == "left\nright\n"
 
 

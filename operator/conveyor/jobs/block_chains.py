@@ -1,7 +1,7 @@
 """Which FROM blocks are built in one pod, one after the other.
 
-In: a plan. Out: the stages that follow one, beyond its block. A block that only one other needs, and only to start from, is in
-nobody's way: the next one goes on in its pod. All blocks are stages as ever, stored one by one.
+In: a plan. Out: the stages that follow one, beyond its block. Where others need a block only to start from it, the first of them
+goes on in its pod, and the rest start from the block as it is stored meanwhile. All blocks are stages as ever, stored one by one.
 
 Not so in legacy mode, whose log names the stored image that a block starts from; nor with `staged: true`, whose digests name the
 stored stage below, which is not there yet.
@@ -37,22 +37,25 @@ def line(plan: BuildPlan, image: PlannedImage, index: int) -> Iterator[PlannedSt
 
 
 def next_block(plan: BuildPlan, image: PlannedImage) -> PlannedImage | None:
-    """Return the one block or image of the Dockerfile that needs this block, if it only starts from it."""
-    if not image.block_of or image.in_order:
+    """Return the block or image of the Dockerfile that goes on where this block ends, None when nobody only starts from it."""
+    if not image.block_of or image.in_order or _is_twice(plan, image):
         return None
     users = [one for one in plan.images if image.name in one.depends_on and not one.ready]
-    if len(users) != 1 or not _starts_from(users[0], image) or _is_twice(plan, image):
+    if any(_takes_files(one, image) for one in users):  # which are exported when a Job is over
         return None
-    return users[0]
+    if len(users) > 1:  # nobody else is kept waiting by one that has all it needs
+        users = [one for one in users if set(one.depends_on) == {image.name}]
+    return next((one for one in users if _may_go_on(one, image)), None)
 
 
-def _starts_from(image: PlannedImage, block: PlannedImage) -> bool:
+def _may_go_on(image: PlannedImage, block: PlannedImage) -> bool:
     base = image.stages[0].base
-    if not isinstance(base, ImageBase) or base.image != block.name:
-        return False
-    if image.platform != block.platform or _keeps_private(image):
-        return False
-    return all(source != block.name for stage in image.stages for source in _sources(stage))
+    starts_from = isinstance(base, ImageBase) and base.image == block.name
+    return starts_from and image.platform == block.platform and not _keeps_private(image)
+
+
+def _takes_files(image: PlannedImage, block: PlannedImage) -> bool:
+    return any(source == block.name for stage in image.stages for source in _sources(stage))
 
 
 def _sources(stage: PlannedStage) -> Iterator[str]:

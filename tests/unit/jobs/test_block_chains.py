@@ -138,7 +138,6 @@ def other(*, below, needs, copies="", name="app/stage/other"):
 @pytest.mark.parametrize(
     ("planned", "expected"),
     [
-        ((base(), other(below=BASE, needs=[BASE]), target()), [ALL[:2]]),
         (
             (base(), other(below="", needs=[BASE], copies=BASE), target()),
             [ALL[:2]],
@@ -150,7 +149,6 @@ def other(*, below, needs, copies="", name="app/stage/other"):
         ((base(), replace(target(), stages=(unknown("app/RUN1"),))), [ALL[:2]]),
     ],
     ids=[
-        "two start from it",
         "another one copies from it",
         "the one on it copies from it",
         "legacy mode",
@@ -165,6 +163,36 @@ def test_blocks_with_jobs_of_their_own(planned, expected):
         changed = replace(first, base=ImageBase(image=BASE))
         planned = (*planned[:-1], replace(planned[-1], stages=(changed, *planned[-1].stages[1:])))
     assert started(decide(situation(plan(*planned)))) == expected
+
+
+def test_of_several_that_start_from_a_block_the_first_goes_on_and_the_others_start_from_what_is_stored():
+    planned = [base(), other(below=BASE, needs=[BASE]), target()]
+    assert started(decide(situation(plan(*planned)))) == [[*ALL[:2], "other/dockerfile"]]
+
+    going_on = job(
+        *KEYS[:2], "app/stage/other/dockerfile", result=StageResult(runs=(ran("a"), ran("b")))
+    )
+    decision = decide(
+        situation(plan(stored_base("a", "b"), *planned[1:]), replace(going_on, parent_layers=0))
+    )
+    assert started(decision) == [ALL[2:]]
+    assert view(decision, "app/stage/other/dockerfile").job is not None
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"depends_on": (BASE, "app/stage/x")},
+        {"platform": "linux/arm64"},
+    ],
+    ids=["waits for more than this block", "another platform"],
+)
+def test_one_that_cannot_go_on_leaves_it_to_the_next(changed):
+    first = replace(other(below=BASE, needs=[BASE]), **changed)
+    away = image(
+        to_build("app/stage/x/dockerfile", work=RUN, base=EXTERNAL), block_of="app", final=False
+    )
+    assert ALL in started(decide(situation(plan(base(), away, first, target()))))
 
 
 def test_a_later_mount_from_the_block_below_needs_it_exported():
