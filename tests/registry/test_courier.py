@@ -228,6 +228,51 @@ def test_exports_are_pushed(delivery: Any, repo: ImageRef) -> None:
     assert gzip.decompress(blob(repo, export["digest"])) == tar
 
 
+def test_the_layers_of_another_block_are_pushed(delivery: Any, repo: ImageRef) -> None:
+    delivery.start(task_for(repo, exports=["e0", "a0"]))
+    delivery.live()
+    outline = [["", "d", 493, 0, 0, 0, 1], ["bin", "l", "usr/bin"]]
+    layer = delivery.layer("0-0.tar", {"a": b"1"})
+    delivery.write("0.json", {"run": 0, "layers": [layer], "outline": outline})
+    made = delivery.layer("export-a0-0-0.tar", {"bin/tool": b"2"})
+    tar = (delivery.out / "export-a0-0-0.tar").read_bytes()
+    nothing = {"file": None, "size": 0, "entries": 0, "whiteouts": 0}
+    delivery.write("export-e0.json", {"leftOut": True})
+    delivery.write("export-a0.json", {"runs": [{"layers": [made, nothing]}, {"layers": []}]})
+    delivery.done()
+    code, result = delivery.end()
+    assert (code, result["failure"], result["exports"]["e0"]) == (0, None, None)
+    first, second = result["exports"]["a0"]["runs"]
+    assert (first["layers"][1], second) == (None, {"layers": []})
+    assert gzip.decompress(blob(repo, first["layers"][0]["digest"])) == tar
+    assert result["outline"] == outline
+
+
+@pytest.mark.parametrize("runs", [7, [7], [{"layers": 7}], [{"layers": [7]}], [{}] * 1001])
+def test_another_block_that_is_not_well_told(delivery: Any, repo: ImageRef, runs: object) -> None:
+    delivery.start(task_for(repo, exports=["a0"]))
+    delivery.live()
+    delivery.run(0, delivery.layer("0-0.tar", {"a": b"1"}))
+    delivery.write("export-a0.json", {"runs": runs})
+    delivery.done()
+    code, result = delivery.end()
+    assert (code, result["failure"]["reason"]) == (1, "LayerInvalid")
+
+
+def test_an_outline_that_does_not_fit_is_left_out_of_the_message(
+    delivery: Any, repo: ImageRef
+) -> None:
+    delivery.start(task_for(repo))
+    delivery.live()
+    outline = [["", "d", 493, 0, 0, 0, 1], *([f"file{n}", "f"] for n in range(500))]
+    layer = delivery.layer("0-0.tar", {"a": b"1"})
+    delivery.write("0.json", {"run": 0, "layers": [layer], "outline": outline})
+    delivery.done()
+    code, result = delivery.end()
+    assert (code, result["failure"], "outline" in result) == (0, None, False)
+    assert len(result["runs"]) == 1
+
+
 def test_an_export_that_was_left_out_is_told(delivery: Any, repo: ImageRef) -> None:
     delivery.start(task_for(repo, exports=["e0", "e1"]))
     delivery.live()

@@ -3,7 +3,7 @@
 In: a registry client and the repository. Out: `StageDesc`, `ParentImage`. Tags and labels are werf's
 (werf-compatible: `DIGEST-TS`), so werf and Conveyor use each other's stages. The list of tags can change and is never
 remembered. What else lies in the repository has modules of its own: `base_images`, `execution_images`, `export_records`,
-`image_indexes`.
+`outline_records`, `image_indexes`.
 """
 
 import json
@@ -16,6 +16,7 @@ from conveyor.adapters.image_exports import ImageExports
 from conveyor.adapters.image_indexes import ImageIndexes
 from conveyor.adapters.oci import Descriptor
 from conveyor.adapters.oci_ref import ImageRef, OciFormatError
+from conveyor.adapters.outline_records import OutlineRecords
 from conveyor.adapters.registry import RegistryClient
 from conveyor.adapters.registry_errors import (
     DigestMismatchError,
@@ -59,6 +60,7 @@ class StagesStorage:
         self.indexes = ImageIndexes(self._images)
         self._secondaries = SecondaryRepos(self._images, secondary_repos)
         self.records = ExportRecords(self._images, self._secondaries)
+        self.outlines = OutlineRecords(self._images)
         self.image_exports = ImageExports(self._images)
 
     async def stages(self) -> dict[StageDigest, tuple[int, ...]]:

@@ -23,8 +23,9 @@ from conveyor.builder import tarformat
 from conveyor.builder.courier_errors import CourierError
 from conveyor.builder.courier_fields import Fields, invalid
 from conveyor.builder.courier_io import Exchange
+from conveyor.builder.courier_login import credentials_of
 from conveyor.builder.courier_report import reason_only
-from conveyor.builder.courier_run import credentials_of, explain
+from conveyor.builder.courier_run import explain
 from conveyor.builder.courier_task import CourierTask, parse_task, read_json
 from conveyor.builder.failure import StageFailure
 from conveyor.builder.inputs import InputProvider

@@ -7,7 +7,7 @@ its digest into the message. Pure.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 MESSAGE_LIMIT: Final = 4096
@@ -63,16 +63,34 @@ class PushedExport:
         }
 
 
+Layers = tuple[PushedBlob | None, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushedAssembly:
+    """The layers of another block, run by run."""
+
+    runs: tuple[Layers, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """As a value of `exports`."""
+        return {"runs": [{"layers": _layers(run)} for run in self.runs]}
+
+
 @dataclass(slots=True)
 class StageResult:
-    """Grows while the courier works; layers that changed nothing are None, exports that were left out as well."""
+    """Grows while the courier works; layers that changed nothing are None, exports that were left out as well.
 
-    runs: list[tuple[PushedBlob | None, ...]] = field(default_factory=list)
-    exports: dict[str, PushedExport | None] = field(default_factory=dict)
+    `outline`: of the image that the pod started from, as the stage program tells it.
+    """
+
+    runs: list[Layers] = field(default_factory=list)
+    exports: dict[str, PushedExport | PushedAssembly | None] = field(default_factory=dict)
     failure: Mapping[str, object] | None = None
+    outline: object = None
 
 
-def run_report(run: int, layers: tuple[PushedBlob | None, ...]) -> bytes:
+def run_report(run: int, layers: Layers) -> bytes:
     """The line on stdout for one run."""
     return compact({"version": 1, "run": run, "layers": _layers(layers)})
 
@@ -86,12 +104,16 @@ def result_json(result: StageResult) -> dict[str, object]:
             name: export.to_json() if export else None for name, export in result.exports.items()
         },
         "failure": result.failure,
+        **({"outline": result.outline} if result.outline else {}),
     }
 
 
 def message(result: StageResult) -> bytes | None:
-    """The termination message, or None when it does not fit whatever is cut."""
+    """The termination message, or None when it does not fit whatever is cut; an outline only where there is room."""
     whole = compact(result_json(result))
+    if len(whole) > MESSAGE_LIMIT and result.outline:
+        result = replace(result, outline=None)
+        whole = compact(result_json(result))
     if len(whole) <= MESSAGE_LIMIT or result.failure is None:
         return whole if len(whole) <= MESSAGE_LIMIT else None
     failure = dict(result.failure)
@@ -143,5 +165,5 @@ def _cut(text: str, keep: int, *, tail: bool) -> str:
     return "…" + text[-keep:] if tail else text[:keep] + "…"
 
 
-def _layers(layers: tuple[PushedBlob | None, ...]) -> list[dict[str, object] | None]:
+def _layers(layers: Layers) -> list[dict[str, object] | None]:
     return [None if layer is None else layer.layer() for layer in layers]

@@ -9,14 +9,12 @@ import sys
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 from typing import Final
 
 import aiohttp
 
 from conveyor.adapters.oci_ref import ImageRef, OciFormatError
 from conveyor.adapters.registry import RegistryClient
-from conveyor.adapters.registry_auth import Credentials, DockerConfigError
 from conveyor.adapters.registry_endpoints import EndpointError, RegistryOptions
 from conveyor.adapters.registry_errors import DeniedError, RegistryError, UnauthorizedError
 from conveyor.adapters.together import both
@@ -24,8 +22,15 @@ from conveyor.api.errors import UserError
 from conveyor.builder import courier_report
 from conveyor.builder.courier_errors import STAGE_REASONS, CourierError
 from conveyor.builder.courier_io import Exchange
+from conveyor.builder.courier_login import credentials_of
 from conveyor.builder.courier_push import BlobPusher, Destination
-from conveyor.builder.courier_report import PushedBlob, PushedExport, StageResult
+from conveyor.builder.courier_report import (
+    Layers,
+    PushedAssembly,
+    PushedBlob,
+    PushedExport,
+    StageResult,
+)
 from conveyor.builder.courier_task import CourierTask
 from conveyor.builder.inputs import InputProvider
 
@@ -36,7 +41,6 @@ _CALLBACK_SECONDS: Final = 2.0
 _CALLBACK_ATTEMPTS: Final = 2
 _MAX_LAYERS: Final = 1000
 _LAYERS_AT_ONCE: Final = 3
-_CONFIG_FILES: Final = (".dockerconfigjson", "config.json")
 
 
 class Courier:
@@ -113,8 +117,10 @@ class Courier:
         return courier_report.stage_failure(done)
 
     async def _deliver(self, run: int) -> None:
-        layers = tuple(await asyncio.gather(*map(self._layer, self._layers(run))))
+        told = self._exchange.read_output(f"{run}.json")
+        layers = await self._pushed(told.get("layers"), f"{run}.json")
         self.result.runs.append(layers)
+        self.result.outline = told.get("outline")
         following = run + 1
         if following == self._task.runs or not self._exchange.has_output(f"{following}.json"):
             self.report()  # else together with what is done already: every report is a look
@@ -135,13 +141,13 @@ class Courier:
         if self._calls:
             await asyncio.wait(self._calls)
 
-    def _layers(self, run: int) -> list[object]:
-        layers = self._exchange.read_output(f"{run}.json").get("layers")
+    async def _pushed(self, layers: object, name: str) -> Layers:
+        """Push the layers that the stage program lists in a file."""
         if not isinstance(layers, list) or len(layers) > _MAX_LAYERS:
             raise CourierError(
-                "LayerInvalid", f"{run}.json: layers is not a list of at most {_MAX_LAYERS}"
+                "LayerInvalid", f"{name}: layers is not a list of at most {_MAX_LAYERS}"
             )
-        return layers
+        return tuple(await asyncio.gather(*map(self._layer, layers)))
 
     async def _layer(self, item: object) -> PushedBlob | None:
         if item is not None and not isinstance(item, dict):
@@ -154,10 +160,12 @@ class Courier:
         async with self._slots:
             return await self._pusher.push(lambda: self._exchange.open_output(file), item)
 
-    async def _export(self, name: str) -> PushedExport | None:
+    async def _export(self, name: str) -> PushedExport | PushedAssembly | None:
         described = self._exchange.read_output(f"export-{name}.json")
         if described.get("leftOut") is True:
             return None
+        if "runs" in described:
+            return await self._assembly(described["runs"], f"export-{name}.json")
         checksum = described.get("checksum")
         claimed = {"entries": described["entries"]} if "entries" in described else {}
         tar = f"export-{name}.tar"
@@ -168,6 +176,14 @@ class Courier:
         return PushedExport(
             blob=blob, checksum=checksum[:128] if isinstance(checksum, str) else None
         )
+
+    async def _assembly(self, runs: object, name: str) -> PushedAssembly:
+        if not isinstance(runs, list) or not all(isinstance(run, dict) for run in runs):
+            raise CourierError("LayerInvalid", f"{name}: runs is not a list of objects")
+        if len(runs) > _MAX_LAYERS:
+            raise CourierError("LayerInvalid", f"{name} has more than {_MAX_LAYERS} runs")
+        pushed = await asyncio.gather(*(self._pushed(run.get("layers"), name) for run in runs))
+        return PushedAssembly(runs=tuple(pushed))
 
     async def _call_back(self, report: bytes) -> None:
         """Tell the operator at once. Best effort: the termination message says it again."""
@@ -206,26 +222,6 @@ async def _until_second(first: Awaitable[None], second: Awaitable[None]) -> None
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def credentials_of(paths: tuple[str, ...]) -> Credentials:
-    """Read docker config files, or the directories that secrets are mounted as.
-
-    Raises:
-        CourierError: RegistryDenied, one is missing or unreadable.
-    """
-    texts = []
-    for text in paths:
-        path = Path(text)
-        files = [path] if path.is_file() else [path / name for name in _CONFIG_FILES]
-        found = next((file for file in files if file.is_file()), None)
-        if found is None:
-            raise CourierError("RegistryDenied", f"{text}: the secret has no key .dockerconfigjson")
-        texts.append(found.read_text())
-    try:
-        return Credentials.parse(texts)
-    except DockerConfigError as error:
-        raise CourierError("RegistryDenied", f"registry secret: {error}") from None
 
 
 async def carry_out(

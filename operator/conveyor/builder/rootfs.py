@@ -22,7 +22,7 @@ _MAX_LINKS = 255
 _OURS = (b"proc", b"sys", b"dev")
 _TOOLS_PREFIX = b".conveyor"
 # What every container has mounted, whatever its RUNs mount, beside the kernel's file systems and our own directories.
-_OF_EVERY_CONTAINER = (b"etc/hosts", b"etc/hostname", b"etc/resolv.conf")
+OF_EVERY_CONTAINER = (b"etc/hosts", b"etc/hostname", b"etc/resolv.conf")
 
 
 class Rootfs:
@@ -36,6 +36,7 @@ class Rootfs:
         covered: Further places that are not the image's own; None unless a RUN has mounted something.
         touched: Real paths of the directories that were made or in which something was placed since it was last taken; None
             when it may be anywhere.
+        followed: Real paths of symlinks that led somewhere since it was last taken.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Rootfs:
         self.placed_links: set[bytes] = set()
         self.covered: tuple[bytes, ...] | None = None
         self.touched: set[bytes] | None = set()
+        self.followed: set[bytes] = set()
 
     def touch(self, directory: bytes) -> None:
         """Note that something is placed in a directory (a real path)."""
@@ -65,6 +67,11 @@ class Rootfs:
     def take_touched(self) -> set[bytes] | None:
         """What was touched; from here on it is noted anew."""
         found, self.touched = self.touched, set()
+        return found
+
+    def take_followed(self) -> set[bytes]:
+        """What was followed; from here on it is noted anew."""
+        found, self.followed = self.followed, set()
         return found
 
     def look_again(self) -> None:
@@ -104,6 +111,7 @@ class Rootfs:
                     "StepInvalid", f"{shown(path)}: leads through symlink {shown(here)}"
                 )
             target = os.readlink(here)
+            self.followed.add(here)
             real = [] if target.startswith(b"/") else real[:-1]
             parts += [step for step in reversed(target.split(b"/")) if step not in (b"", b".")]
         self._refuse_ours(real, path)
@@ -178,7 +186,7 @@ class Rootfs:
 
     def _is_of_runs(self, mount: bytes) -> bool:
         inside = mount[len(self.root) :]
-        return inside not in _OF_EVERY_CONTAINER and not self.is_ours(inside)
+        return inside not in OF_EVERY_CONTAINER and not self.is_ours(inside)
 
     def _holds_mount(self, directory: bytes) -> bool:
         return any(mount.startswith(directory + b"/") for mount in self.mounts)

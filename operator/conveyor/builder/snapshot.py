@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     Change = tuple[bytes, os.stat_result | None]
 
-_pack = struct.Struct("<IIIqqqQ").pack
+_SIGNATURE = struct.Struct("<IIIqqqQ")
+_pack = _SIGNATURE.pack
 _NOTHING: frozenset[bytes] = frozenset()
 _SKIPPED_AT_ROOT = frozenset((b"proc", b"sys", b"dev"))
 _TOOLS_PREFIX = b".conveyor"
@@ -82,6 +83,13 @@ class Snapshot:
                 if _is_dir(signature):
                     sub = tree.subs[name] = Tree()
                     pending.append((path + name + b"/", sub))
+
+    def tree(self, path: bytes) -> Tree | None:
+        """A directory (relative to the root) as it was seen last; None if it was none."""
+        found: Tree | None = self._tree
+        for name in filter(None, path.split(b"/")):
+            found = found.subs.get(name) if found else None
+        return found
 
     def changes(self, within: Iterable[bytes] | None = None) -> Iterator[Change]:
         """Walk again; yield what differs, then hold the new state.
@@ -229,6 +237,12 @@ def _signature(status: os.stat_result) -> bytes:
         status.st_ctime_ns,
         0 if is_dir else status.st_ino,
     )
+
+
+def figures(signature: bytes) -> tuple[int, int, int, int]:
+    """Mode with type, owner, group and whole seconds of mtime of an entry of a `Tree`."""
+    mode, uid, gid, _, mtime, _, _ = _SIGNATURE.unpack(signature)
+    return mode, uid, gid, mtime // _SECOND
 
 
 def _is_dir(signature: bytes) -> bool:

@@ -7,10 +7,10 @@ one is mounted there. Runs as process 1 on the tools' own Python, standard libra
 
     alive              locked by us as long as we live
     in/ready-<run>     the courier: inputs of this run are complete   (in/failed: they will not come)
-    out/   <run>-<layer>.tar, <run>.json, export-<id>.tar, export-<id>.json, done.json
+    out/   <run>-<layer>.tar, <run>.json, export-<id>[-<run>-<layer>].tar, export-<id>.json, done.json
 """
 # Names are bytes that need not be UTF-8, and pathlib has no bytes paths.
-# ruff: noqa: PTH104, PTH108, PTH110, PTH123
+# ruff: noqa: PTH104, PTH110, PTH123
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ import time
 import zlib
 
 from conveyor.builder import procfs
+from conveyor.builder.capture import capture
 from conveyor.builder.failure import StageFailure
 from conveyor.builder.handover import Offer, hold_alive, make_directories
-from conveyor.builder.layer import LayerFigures, write_layer
+from conveyor.builder.outline import Recorder
 from conveyor.builder.processes import Output, Runner
 from conveyor.builder.rootfs import Rootfs
 from conveyor.builder.snapshot import Snapshot, mount_points
@@ -68,6 +69,7 @@ class Stage:
         self._rootfs = Rootfs(root, look=lambda: mount_points(procfs.mountinfo()))
         self._snapshot = Snapshot(root, mounts=self._rootfs.mounts)
         self._work = Workplace(self._rootfs, Runner(self.output), io, environment(task))
+        self._outline = Recorder(self._rootfs.root, self._snapshot) if task.get("outline") else None
 
     def run(self) -> None:
         """Do everything the task says.
@@ -109,6 +111,8 @@ class Stage:
             seconds["capture"] += time.monotonic() - begun
         rounded = {key: round(value, 4) for key, value in seconds.items()}
         report = {"run": number, "layers": layers, "seconds": rounded, "peakRSS": procfs.peak_rss()}
+        if self._outline is not None:
+            report["outline"] = self._outline.entries()
         write_json(f"{self._io}/out/{number}.json", report)
 
     def _steps(self, steps: list[dict[str, Any]]) -> None:
@@ -118,34 +122,22 @@ class Stage:
 
     def _capture(self, run: int, layer: int) -> dict[str, object]:
         self._snapshot.hide(self._rootfs.mounts)
-        touched = self._rootfs.take_touched()
-        name = f"{run}-{layer}.tar"
-        part = f"{self._io}/out/{name}.part"
-        figures = LayerFigures(0, 0, 0)
-        out = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-        try:
-            figures = write_layer(self._snapshot.changes(touched), self._rootfs.root, out)
-        finally:
-            os.close(out)
-        self._snapshot.settle()
-        if figures.entries:
-            os.rename(part, f"{self._io}/out/{name}")
-        else:
-            os.unlink(part)
-        return {
-            "file": name if figures.entries else None,
-            "size": figures.size if figures.entries else 0,
-            "entries": figures.entries,
-            "whiteouts": figures.whiteouts,
-        }
+        touched, followed = self._rootfs.take_touched(), self._rootfs.take_followed()
+        if self._outline is not None:
+            self._outline.note(touched, followed)
+        path = f"{self._io}/out/{run}-{layer}.tar"
+        return capture(self._snapshot, self._rootfs.root, touched, path)
 
     def _export(self, export: Task) -> None:
+        base = f"{self._io}/out/export-{export['id']}"
+        report = self._assembly(export) if export["kind"] == "assembly" else self._bundle(export)
+        write_json(f"{base}.json", report)
+
+    def _bundle(self, export: Task) -> dict[str, object]:
         from conveyor.builder import exports  # noqa: PLC0415 - only here: start-up time
 
-        base = f"{self._io}/out/export-{export['id']}"
-        out = os.open(
-            f"{base}.tar.part", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644
-        )
+        path = f"{self._io}/out/export-{export['id']}.tar"
+        out = os.open(f"{path}.part", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         try:
             if export["kind"] == "import":
                 filters = _paths(export, "includePaths"), _paths(export, "excludePaths")
@@ -153,11 +145,22 @@ class Stage:
             else:
                 report = exports.export_copy(self._rootfs, _paths(export, "sources"), out, export)
         except exports.CoveredError:
-            report = {"leftOut": True}
+            return {"leftOut": True}
         finally:
             os.close(out)
-        os.rename(f"{base}.tar.part", f"{base}.tar")
-        write_json(f"{base}.json", report)
+        os.rename(f"{path}.part", path)
+        return report
+
+    def _assembly(self, export: Task) -> dict[str, object]:
+        """The layers of another block; bundles that it alone needs are for nobody else then."""
+        from conveyor.builder import assembly  # noqa: PLC0415 - only here: start-up time
+
+        runs = assembly.assemble(export, self._io, self._work.runner)
+        if runs is None:
+            return {"leftOut": True}
+        for bundle in export.get("bundles", ()):
+            write_json(f"{self._io}/out/export-{bundle}.json", {"leftOut": True})
+        return {"runs": runs}
 
     def _await_inputs(self, run: int) -> None:
         limit = float(self.task.get("inputSeconds", _INPUT_SECONDS))

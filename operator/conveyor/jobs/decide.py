@@ -14,6 +14,7 @@ from itertools import pairwise
 
 from conveyor.api.v1alpha1 import StageState as ViewState
 from conveyor.jobs.block_chains import line
+from conveyor.jobs.decide_assembly import decide_assembly
 from conveyor.jobs.decide_exports import decide_exports
 from conveyor.jobs.decide_job import decide_job
 from conveyor.jobs.decision import Decision, PublishIndex, PublishStage, Situation, StageView
@@ -107,10 +108,9 @@ def _decide_frontier(draft: Draft, image: PlannedImage, index: int) -> StageView
         return StageView(state=ViewState.SKIPPED)
     if not _parent_stored(draft.situation.plan, image, index) or not _in_turn(draft, image):
         return StageView(state=ViewState.PENDING, job=_coming(draft, image, stage))
-    blocked = decide_exports(draft, stage)
-    _ask_for_files(draft, image, index)
-    if blocked is not None:
-        return blocked
+    view = decide_assembly(draft, image) or _decide_files(draft, image, index)
+    if view is not None:
+        return view
     if stage.state is StageState.UNKNOWN or not has_values(stage):
         return StageView(state=ViewState.PENDING)
     if not needs_pod(stage):
@@ -127,6 +127,13 @@ def _coming(draft: Draft, image: PlannedImage, stage: PlannedStage) -> ObservedJ
     seen = draft.views.get((last.image, last.name))
     job = seen.job if seen else None
     return job if job and stage.digest in job.digests else None
+
+
+def _decide_files(draft: Draft, image: PlannedImage, index: int) -> StageView | None:
+    """Get the files that the stage needs, and ask for those of later ones."""
+    blocked = decide_exports(draft, image.stages[index])
+    _ask_for_files(draft, image, index)
+    return blocked
 
 
 def _ask_for_files(draft: Draft, image: PlannedImage, index: int) -> None:

@@ -8,7 +8,7 @@ from conveyor.api.v1alpha1 import StageState as ViewState
 from conveyor.jobs import exports, lineage
 from conveyor.jobs.decision import RecordExport, Situation, StageView, StartJob
 from conveyor.jobs.draft import Draft
-from conveyor.jobs.model import Export, ExportResult, ObservedJob
+from conveyor.jobs.model import AssemblyResult, Export, ExportResult, ObservedJob
 from conveyor.jobs.starting import attempt
 from conveyor.plan.model import PlannedStage
 
@@ -35,7 +35,7 @@ def _decide_export(draft: Draft, export: Export) -> StageView:
                 draft.claimed.add(export.key)
                 draft.actions.append(RecordExport(export=export, result=result))
             return StageView(state=ViewState.PENDING, job=job)
-    return attempt(draft, jobs, StartJob(image="", stages=(), exports=(export,), attempt=0))
+    return attempt(draft, jobs, StartJob(image="", stages=(), exports=(export,)))
 
 
 def _exporting_jobs(situation: Situation, export: Export) -> tuple[ObservedJob, ...]:
@@ -69,8 +69,14 @@ def _left_out(job: ObservedJob, export: Export) -> bool:
 
 
 def _export_result(job: ObservedJob, export: Export) -> ExportResult | None:
-    for local, key in job.exports.items():
-        if key == export.key:
+    found = result_of(job, export.key)
+    return found if isinstance(found, ExportResult) else None
+
+
+def result_of(job: ObservedJob, key: str) -> ExportResult | AssemblyResult | None:
+    """Return what a Job has delivered under a key."""
+    for local, name in job.exports.items():
+        if name == key:
             return job.result.exports.get(local)
     return None
 

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Final
 
 from conveyor.api.v1alpha1 import StageState as ViewState
-from conveyor.jobs import exports, lineage
+from conveyor.jobs import assemblies, exports, lineage
 from conveyor.jobs.block_chains import line
 from conveyor.jobs.decide_exports import decide_exports, missing_exports
 from conveyor.jobs.decision import PublishStage, Situation, StageView, StartJob
@@ -41,9 +41,19 @@ def decide_job(draft: Draft, image: PlannedImage, index: int) -> StageView:
     held = _held(draft, image, index, stages) if not usable else None
     if held is not None:
         return held
-    attached = _exports_from(situation.plan, stages[-1])
-    order = StartJob(image=image.name, stages=stages, exports=attached, attempt=0)
-    return attempt(draft, usable, order)
+    return attempt(draft, usable, _order(situation, image, stages))
+
+
+def _order(situation: Situation, image: PlannedImage, stages: tuple[PlannedStage, ...]) -> StartJob:
+    plan, last = situation.plan, stages[-1]
+    attached = _exports_from(plan, last)
+    return StartJob(
+        image=image.name,
+        stages=stages,
+        exports=attached,
+        assemblies=assemblies.made_with(plan, last, attached, situation.outlines),
+        outline=assemblies.outline_wanted(plan, image, stages, situation.outlines),
+    )
 
 
 def _jobs_of(situation: Situation, stage: PlannedStage) -> tuple[ObservedJob, ...]:

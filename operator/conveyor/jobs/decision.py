@@ -9,7 +9,16 @@ from datetime import datetime
 
 from conveyor.api.names import Reason
 from conveyor.api.v1alpha1 import StageState as ViewState
-from conveyor.jobs.model import Bundle, Export, ExportResult, Failure, ObservedJob, RunResult
+from conveyor.jobs.model import (
+    Assembly,
+    Bundle,
+    Export,
+    ExportResult,
+    Failure,
+    ObservedJob,
+    RunResult,
+)
+from conveyor.jobs.outline import Outline
 from conveyor.plan.model import BuildPlan, PlannedStage
 from conveyor.plan.targets import PlannedIndex
 
@@ -22,6 +31,7 @@ class Situation:
         jobs: Jobs of this repository in the namespace, whoever owns them.
         bundles: Recorded exports by key; a missing key is not recorded.
         indexes: References by digest of the indexes that are stored, by tag.
+        outlines: Recorded outlines by key.
         owner_uid: The ImageBuild's uid. run_id: its current run.
         fuse: Consecutive stages of one image go into one pod (`ImagePerJob`).
         slots: How many more Jobs may be started now.
@@ -39,11 +49,12 @@ class Situation:
     started_at: datetime
     now: datetime
     indexes: Mapping[str, str] = field(default_factory=dict)
+    outlines: Mapping[str, Outline] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishStage:
-    """Write config and manifest of a stage and tag it; `run` of `job` built it, None for a metadata-only stage.
+    """Write config and manifest of a stage and tag it; `run` of `job` built it, None for one without files or of an assembly.
 
     Attributes:
         then: What the same Job has built upon it of the same block, to be published in the same go.
@@ -78,12 +89,16 @@ class StartJob:
 
     Attributes:
         image: The image of the first one, "" for exports alone.
+        assemblies: What it makes of the exports.
+        outline: Key of the outline that it should tell, "" for none.
     """
 
     image: str
     stages: tuple[PlannedStage, ...]
     exports: tuple[Export, ...]
-    attempt: int
+    attempt: int = 0
+    assemblies: tuple[Assembly, ...] = ()
+    outline: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -126,7 +126,7 @@ def _labels(order: JobOrder, build: ImageBuild) -> dict[str, str]:
 
 
 def _annotations(order: JobOrder, build: ImageBuild) -> dict[str, str]:
-    exports = {f"e{index}": export.key for index, export in enumerate(order.exports)}
+    outline = {names.ANNOTATION_OUTLINE: order.outline} if order.outline else {}
     return {
         names.ANNOTATION_IMAGE: order.image,
         names.ANNOTATION_PLATFORM: order.platform,
@@ -135,8 +135,9 @@ def _annotations(order: JobOrder, build: ImageBuild) -> dict[str, str]:
         names.ANNOTATION_CONTENTS: ",".join(str(stage.content_digest) for stage in order.stages),
         names.ANNOTATION_PARENT: order.parent.manifest_digest,
         names.ANNOTATION_PARENT_LAYERS: str(len(order.parent.layers)),
-        names.ANNOTATION_EXPORTS: json.dumps(exports),
+        names.ANNOTATION_EXPORTS: json.dumps(order.keys),
         names.ANNOTATION_RUN: run_id(build),
+        **outline,
     }
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from conveyor.api.names import Reason
+from conveyor.jobs.outline import Outline
 from conveyor.plan.digest import DEFAULT_PLATFORM
 from conveyor.plan.model import PlannedStage
 
@@ -43,6 +44,13 @@ class ExportResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AssemblyResult:
+    """The layers of the stages of an `Assembly`, pushed."""
+
+    runs: tuple[RunResult, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
     """Why a Job ended without its result.
 
@@ -62,11 +70,17 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageResult:
-    """Everything a Job has reported so far."""
+    """Everything a Job has reported so far.
+
+    Attributes:
+        exports: By local id; None for what was left out.
+        outline: Of the image that it started from.
+    """
 
     runs: tuple[RunResult, ...] = ()
-    exports: Mapping[str, ExportResult | None] = field(default_factory=dict)
+    exports: Mapping[str, ExportResult | AssemblyResult | None] = field(default_factory=dict)
     failure: Failure | None = None
+    outline: Outline = ()
 
 
 class JobPhase(StrEnum):
@@ -86,7 +100,8 @@ class ObservedJob:
         contents: Their content digests: a git stage of one digest has other files at another commit.
         parent: Manifest digest of the stage image it started from.
         parent_layers: How many layers that has; None where the Job does not say.
-        exports: Local export id to export key, as the Job was told.
+        exports: Local id to key of an export or assembly, as the Job was told.
+        outline: Key that its outline is recorded under, "" where it was not asked for one.
         waiting: Why it does not run yet, for people; "" when it does.
         waiting_reason: The same as a reason.
         run_id: The build run that made it.
@@ -110,6 +125,7 @@ class ObservedJob:
     waiting: str = ""
     waiting_reason: Reason | None = None
     deleting: bool = False
+    outline: str = ""
 
     @property
     def delivered(self) -> bool:
@@ -160,6 +176,29 @@ class Bundle:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Assembly:
+    """The rest of a FROM block that only copies from one other image of the plan: layers that a pod of that one can make.
+
+    Attributes:
+        key: What its layers are known by in a Job.
+        image: Planned image that the stages are of.
+        source: Planned image that the files come from.
+        stages: Those of the block that are left to build.
+        needs: Key of the outline of the image below, "" where that is empty.
+        exports: Keys of the bundles that it takes, in order.
+        outline: Of the image below, once a Job is to make it.
+    """
+
+    key: str
+    image: str
+    source: str
+    stages: tuple[PlannedStage, ...]
+    needs: str
+    exports: tuple[str, ...]
+    outline: Outline = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ParentImage:
     """The image that a stage starts from, complete in the stages repository.
 
@@ -177,6 +216,14 @@ class ParentImage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AssemblyOrder:
+    """An assembly that a Job should make, and the image that its first stage starts from."""
+
+    assembly: Assembly
+    parent: ParentImage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobOrder:
     """A Job that should exist: consecutive stages of one image or of FROM blocks on each other (or none), then exports.
 
@@ -185,6 +232,8 @@ class JobOrder:
         platform: `os/arch[/variant]` of the image: where the pod has to run.
         execution: Reference by digest of the parent's execution image, which the stage container runs.
         seeds: What the images are now that caches of a RUN begin with files of, by name (`exports.seeds_of`).
+        assemblies: Blocks that are made after the exports.
+        outline: Key of the outline to be told, "" for none.
     """
 
     image: str
@@ -196,6 +245,15 @@ class JobOrder:
     bundles: Mapping[str, Bundle] = field(default_factory=dict)
     seeds: Mapping[str, str] = field(default_factory=dict)
     attempt: int = 0
+    assemblies: tuple[AssemblyOrder, ...] = ()
+    outline: str = ""
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """Local ids of exports and assemblies to their keys, in the order in which they are made."""
+        bundles = {f"e{index}": export.key for index, export in enumerate(self.exports)}
+        made = {f"a{index}": one.assembly.key for index, one in enumerate(self.assemblies)}
+        return bundles | made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,7 +69,7 @@ def without_hidden_exports(order: JobOrder) -> JobOrder:
     Planned mounts are known before; those that the labels of a foreign image tell of only now.
     """
     hidden = order.stages and (_planned(order) or _other_points(order))
-    return replace(order, exports=()) if hidden else order
+    return replace(order, exports=(), assemblies=()) if hidden else order
 
 
 def _planned(order: JobOrder) -> tuple[Mount, ...]:

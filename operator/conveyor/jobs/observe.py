@@ -13,7 +13,7 @@ from typing import Any, Final
 from conveyor.api import names
 from conveyor.api.names import Reason
 from conveyor.jobs.model import Failure, JobPhase, ObservedJob, StageResult
-from conveyor.jobs.result import parse_result, result_digest
+from conveyor.jobs.result import merged, parse_result, result_digest
 
 Json = Mapping[str, Any]
 
@@ -41,7 +41,7 @@ def observe(
     """
     meta = job["metadata"]
     notes = meta.get("annotations") or {}
-    result = _merge(reported or StageResult(), _terminated_result(pod))
+    result = merged(reported or StageResult(), _terminated_result(pod))
     phase = JobPhase.ENDED if result.failure else _phase(job, pod)
     if phase is JobPhase.ENDED and not _complete(notes, result):
         result = replace(result, failure=_cause(job, pod, result.failure))
@@ -67,6 +67,7 @@ def observe(
         waiting=waiting,
         waiting_reason=reason,
         deleting="deletionTimestamp" in meta,
+        outline=notes.get(names.ANNOTATION_OUTLINE, ""),
     )
 
 
@@ -77,16 +78,6 @@ def _count(text: str) -> int | None:
 def result_blob(pod: Json | None) -> str:
     """Digest of the blob that holds a result too large for a termination message, else ""."""
     return result_digest(_message(pod))
-
-
-def _merge(reported: StageResult, final: StageResult) -> StageResult:
-    """The longer list of runs; both tell the same about the runs that both have."""
-    runs = max(reported.runs, final.runs, key=len)
-    return StageResult(
-        runs=runs,
-        exports={**reported.exports, **final.exports},
-        failure=final.failure or reported.failure,
-    )
 
 
 def _complete(notes: Json, result: StageResult) -> bool:
@@ -126,7 +117,7 @@ def _terminated_result(pod: Json | None) -> StageResult:
         and stage.get("reason") == "OOMKilled"
         and (result.failure is None or result.failure.exit_code is None)
     ):
-        return StageResult(runs=result.runs, exports=result.exports, failure=_oom())
+        return replace(result, failure=_oom())
     return result
 
 

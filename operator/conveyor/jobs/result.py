@@ -10,7 +10,15 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from conveyor.api.names import Reason
-from conveyor.jobs.model import ExportResult, Failure, LayerRef, RunResult, StageResult
+from conveyor.jobs.model import (
+    AssemblyResult,
+    ExportResult,
+    Failure,
+    LayerRef,
+    RunResult,
+    StageResult,
+)
+from conveyor.jobs.outline import outline_of
 
 Json = Mapping[str, Any]
 
@@ -59,6 +67,7 @@ def parse_result(text: str) -> StageResult | None:
                 for key, value in _items(data.get("exports"))
             },
             failure=_failure(data["failure"]) if data.get("failure") else None,
+            outline=outline_of(data.get("outline")),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
@@ -71,6 +80,16 @@ def result_digest(text: str) -> str:
     except (ValueError, AttributeError, RecursionError):
         return ""
     return digest if isinstance(digest, str) and _DIGEST.fullmatch(digest) else ""
+
+
+def merged(old: StageResult, new: StageResult) -> StageResult:
+    """Return what two reports of a Job say together: both tell the same about the runs that both have."""
+    return StageResult(
+        runs=max(old.runs, new.runs, key=len),
+        exports={**old.exports, **new.exports},
+        failure=new.failure or old.failure,
+        outline=new.outline or old.outline,
+    )
 
 
 def _list(value: object) -> list[Any]:
@@ -107,7 +126,9 @@ def _digest(value: object) -> str:
     return value
 
 
-def _export(data: Json) -> ExportResult:
+def _export(data: Json) -> ExportResult | AssemblyResult:
+    if "runs" in data:
+        return AssemblyResult(runs=tuple(_run(run) for run in _list(data["runs"])))
     return ExportResult(layer=_layer(data), checksum=_text(data.get("checksum")))
 
 

@@ -4,6 +4,7 @@ In: the Jobs that tried the same work, the Job to start. Out: the view of who wa
 a slot is free and the last failure is long enough ago.
 """
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from conveyor.api.v1alpha1 import StageState as ViewState
@@ -45,9 +46,7 @@ def _start(draft: Draft, order: StartJob) -> StageView:
         return StageView(state=ViewState.PENDING)
     draft.claimed.add(claim)
     number = _next_attempt(draft.situation, claim)
-    draft.actions.append(
-        StartJob(image=order.image, stages=order.stages, exports=order.exports, attempt=number)
-    )
+    draft.actions.append(replace(order, attempt=number))
     return StageView(state=ViewState.PENDING)
 
 

@@ -19,6 +19,7 @@ from conveyor.jobs import ssh
 from conveyor.jobs.manifest import CA_PATH
 from conveyor.jobs.model import Export, JobOrder, Tasks
 from conveyor.jobs.repositories import Repository
+from conveyor.jobs.task_assembly import assembly_exports
 from conveyor.jobs.task_dockerfile import block_layers
 from conveyor.jobs.task_inputs import Inputs, Json, StageRun
 from conveyor.jobs.task_mounts import places, stage_mounts
@@ -77,7 +78,11 @@ def tasks(order: JobOrder, plan: BuildPlan, around: Surroundings) -> Tasks:
         "env": _environment(order, around),
         "caFile": f"{CA_PATH}/ca.crt" if around.ca else None,
         "runs": [{"layers": layers} for layers in _layers(order, runs)],
-        "exports": [_export(f"e{i}", export) for i, export in enumerate(order.exports)],
+        "exports": [
+            *(_export(f"e{i}", export) for i, export in enumerate(order.exports)),
+            *assembly_exports(order, plan),
+        ],
+        **({"outline": True} if order.outline else {}),
     }
     if ssh.wanted(order, len(around.ssh_keys)):
         stage_task["waitInputs"] = True  # ready means: the agent listens, too
@@ -138,7 +143,7 @@ def _courier(order: JobOrder, around: Surroundings, inputs: Inputs) -> Json:
         "git": [{"url": it.url, "credentials": it.path or None} for it in around.git],
         "inputs": inputs.items,
         "runs": len(order.stages),
-        "exports": [f"e{index}" for index in range(len(order.exports))],
+        "exports": list(order.keys),
         "callback": callback if around.callback_url else None,
         **({"ssh": ssh.courier_task(around.ssh_keys)} if agent else {}),
         **({"remote": policy_json(around.remote)} if inputs.remote else {}),

@@ -28,6 +28,7 @@ from conveyor.jobs.task import laying_tasks, tasks
 from conveyor.plan.image_config import kept_labels
 from conveyor.plan.model import BuildPlan, PlannedStage
 from conveyor.shell.aside import Aside
+from conveyor.shell.assembling import orders
 from conveyor.shell.backends import Backends
 from conveyor.shell.clock import now
 from conveyor.shell.publish import (
@@ -84,7 +85,8 @@ class Dispatcher:
         ansible = any(stage.work.tasks for stage in action.stages)
         executions = session.storage.execution_images
         preparing = executions.prepare(platform=platform, ansible=ansible)
-        parent, _ = await both(self._parent(session, plan, action), preparing)
+        parents = both(self._parent(session, plan, action), preparing)
+        (parent, _), made = await both(parents, orders(session, plan, action.assemblies))
         order = JobOrder(
             image=plan.image(action.image).image if action.stages else "",
             stages=action.stages,
@@ -95,6 +97,8 @@ class Dispatcher:
             bundles=bundles,
             seeds=exports.seeds_of(action.stages, plan),
             attempt=action.attempt,
+            assemblies=made,
+            outline=action.outline,
         )
         order = without_hidden_exports(order)
         name = job_name(order, build.spec.repo)
@@ -156,6 +160,9 @@ class Dispatcher:
             held = await take_locks(locks, session.build.spec.repo, action, self._locks)
             found = await publish(session, plan, action, replan, commit, held)
             self._aside.begin(locks.pop_all().aclose())
+        if action.job is not None and action.job.outline and action.job.result.outline:
+            outline = action.job.result.outline
+            self._aside.begin(session.storage.outlines.write(action.job.outline, outline))
         for done in found:
             self._tell(session.build, done)
 

@@ -28,6 +28,7 @@ from conveyor.jobs.decision import (
 )
 from conveyor.jobs.manifest import run_id
 from conveyor.jobs.model import Bundle, ObservedJob
+from conveyor.jobs.outline import Outline
 from conveyor.jobs.run import Run
 from conveyor.plan.add_remote import check_remotes
 from conveyor.plan.buildable import check_built
@@ -36,6 +37,7 @@ from conveyor.plan.model import BuildPlan, StageState
 from conveyor.plan.staged import staged_version
 from conveyor.plan.targets import indexes_of
 from conveyor.shell.answer import Answers
+from conveyor.shell.assembling import outlines
 from conveyor.shell.clock import now
 from conveyor.shell.configs import Configs
 from conveyor.shell.dispatch import Dispatcher
@@ -79,6 +81,16 @@ class Step:
     bundles: Mapping[str, Bundle]
     indexes: Mapping[str, str]
     recorded: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stored:
+    """What the repository says: the plan, recorded exports, indexes, outlines."""
+
+    plan: BuildPlan
+    bundles: Mapping[str, Bundle]
+    indexes: Mapping[str, str]
+    outlines: Mapping[str, Outline]
 
 
 class Course:
@@ -138,7 +150,8 @@ class Course:
 
     async def _step(self, look: Look) -> Step:
         seeing = observed_jobs(self._dispatcher.jobs(look.build), self._reports, look.session)
-        (plan, bundles, indexes), jobs = await both(self._stored(look), seeing)
+        stored, jobs = await both(self._stored(look), seeing)
+        plan, bundles = stored.plan, stored.bundles
         situation = Situation(
             plan=plan,
             jobs=jobs,
@@ -150,7 +163,8 @@ class Course:
             retry_limit=look.build.spec.retry_limit,
             started_at=look.run.started,
             now=now(),
-            indexes=indexes,
+            indexes=stored.indexes,
+            outlines=stored.outlines,
         )
         decision = decide(situation)
         recorded = await self._recorded(look.session, plan, decision)
@@ -162,7 +176,7 @@ class Course:
             jobs=jobs,
             decision=await self._within_slots(look.build, situation, decision),
             bundles=situation.bundles,
-            indexes=indexes,
+            indexes=stored.indexes,
             recorded=bool(recorded),
         )
 
@@ -174,11 +188,13 @@ class Course:
         made = await asyncio.gather(*(self._dispatcher.record(session, plan, it) for it in wanted))
         return dict(zip((it.export.key for it in wanted), made, strict=True))
 
-    async def _stored(self, look: Look) -> tuple[BuildPlan, dict[str, Bundle], dict[str, str]]:
-        """What the repository says: the plan, recorded exports, indexes."""
+    async def _stored(self, look: Look) -> "_Stored":
         plan, _ = await self._replan(look)
         await self._bring(look, plan)
-        return plan, *await both(_bundles(look.session, plan), _indexes(look.session, plan))
+        session = look.session
+        found = both(_bundles(session, plan), _indexes(session, plan))
+        (bundles, indexes), known = await both(found, outlines(session, plan))
+        return _Stored(plan=plan, bundles=bundles, indexes=indexes, outlines=known)
 
     async def _within_slots(
         self, build: ImageBuild, situation: Situation, decision: Decision

@@ -9,8 +9,8 @@ import secrets
 from collections.abc import Callable
 
 from conveyor.adapters.cache import LruCache
-from conveyor.jobs.model import RunResult, StageResult
-from conveyor.jobs.result import parse_result
+from conveyor.jobs.model import StageResult
+from conveyor.jobs.result import merged, parse_result
 
 JobKey = tuple[str, str]
 """(namespace, Job name)"""
@@ -57,15 +57,6 @@ class Reports:
         result = parse_result(text)
         if result is None:
             return False
-        self._known[job] = _merged(self._known.get(job), result)
+        self._known[job] = merged(self._known.get(job) or StageResult(), result)
         self._wake(job)
         return True
-
-
-def _merged(old: StageResult | None, new: StageResult) -> StageResult:
-    if old is None:
-        return new
-    runs: tuple[RunResult, ...] = max(old.runs, new.runs, key=len)
-    return StageResult(
-        runs=runs, exports={**old.exports, **new.exports}, failure=new.failure or old.failure
-    )

@@ -27,6 +27,7 @@ from tests.unit.jobs.values import (
 
 from conveyor.api.names import Reason
 from conveyor.jobs import exports
+from conveyor.jobs.assemblies import assemblies, bundles_of
 from conveyor.jobs.decide import decide
 from conveyor.jobs.decision import (
     Action,
@@ -38,6 +39,8 @@ from conveyor.jobs.decision import (
     StopJob,
 )
 from conveyor.jobs.model import (
+    Assembly,
+    AssemblyResult,
     Bundle,
     Export,
     ExportResult,
@@ -47,6 +50,7 @@ from conveyor.jobs.model import (
     RunResult,
     StageResult,
 )
+from conveyor.jobs.outline import EMPTY
 from conveyor.plan.answers import ContentDigest, StageDesc, StageID
 from conveyor.plan.model import (
     Base,
@@ -61,6 +65,7 @@ from conveyor.plan.model import (
 from conveyor.plan.questions import ImportChecksum
 
 DEBIAN = (sha("debian"),)
+PINNED = replace(EXTERNAL, digest=sha("debian"))
 STEP = timedelta(seconds=20)
 
 
@@ -88,6 +93,7 @@ class Luck:
         fatal: Every n-th stage's commands fail; 0 for none.
         forgetful: The operator may restart between any two looks and lose what couriers reported.
         empty: Runs may change nothing.
+        untold: Outlines may not tell enough.
     """
 
     faults: int = 0
@@ -95,6 +101,7 @@ class Luck:
     fatal: int = 0
     forgetful: bool = False
     empty: bool = False
+    untold: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -109,7 +116,8 @@ class SimJob:
     exports: dict[str, Export]
     created: datetime
     runs: list[RunResult] = field(default_factory=list)
-    exported: dict[str, ExportResult] = field(default_factory=dict)
+    exported: dict[str, ExportResult | AssemblyResult | None] = field(default_factory=dict)
+    assemblies: dict[str, tuple[Assembly, tuple[str, ...]]] = field(default_factory=dict)
     failure: Failure | None = None
     finished: datetime | None = None
     deleting: bool = False
@@ -154,7 +162,7 @@ class World:
         for number, kind in enumerate(spec.kinds):
             base: Base = PreviousStage()
             if number == 0:
-                base = EXTERNAL if spec.base is None else ImageBase(image=images[spec.base].name)
+                base = PINNED if spec.base is None else ImageBase(image=images[spec.base].name)
             stage = self._stage(index, number, kind, base, below, images)
             stages.append(stage)
             below = stage
@@ -201,7 +209,7 @@ class World:
         state = StageState.UNKNOWN if not known else StageState.TO_BUILD
         return PlannedStage(
             image=f"i{index}",
-            name=f"s{number}",
+            name="dockerfile" if spec.block and number == len(spec.kinds) - 1 else f"s{number}",
             inner=number < self.project[index].inner,
             state=StageState.CACHED if stored else state,
             base=base,
@@ -236,7 +244,8 @@ class World:
             contents=sim.stages,
             parent=sim.parent,
             parent_layers=len(sim.below),
-            exports={local: export.key for local, export in sim.exports.items()},
+            exports={local: export.key for local, export in sim.exports.items()}
+            | {local: one.key for local, (one, _) in sim.assemblies.items()},
             phase=JobPhase.ENDED if sim.finished else running,
             created_at=sim.created.isoformat(),
             finished_at=sim.finished.isoformat() if sim.finished else "",
@@ -250,8 +259,9 @@ class World:
 
     def look(self, *, fuse: bool, limit: int, retry_limit: int) -> Decision:
         """One look of an operator that has just been started: nothing but the world counts."""
+        plan = self.plan()
         situation = Situation(
-            plan=self.plan(),
+            plan=plan,
             jobs=self.observed(),
             bundles=dict(self.records),
             owner_uid=OWNER,
@@ -261,6 +271,7 @@ class World:
             retry_limit=retry_limit,
             started_at=NOW,
             now=self.now,
+            outlines={one.needs: EMPTY for one in assemblies(plan) if _is_known(one.needs)},
         )
         decision = decide(situation)
         assert decide(situation) == decision
@@ -322,6 +333,10 @@ class World:
             parent=below.manifest_digest if below else sha("debian"),
             below=layers,
             exports={f"e{number}": export for number, export in enumerate(action.exports)},
+            assemblies={
+                f"a{number}": (one, bundles_of(plan, one))
+                for number, one in enumerate(action.assemblies)
+            },
             created=self.now,
         )
 
@@ -353,7 +368,24 @@ class World:
             assert sim.layers_before(action.run) == layers, "built on another image"
             assert sim.runs[action.run] == action.result
             layers += tuple(one.digest for one in action.result.changed)
+        elif action.result is not None:
+            self._check_files(plan, action)
+            if key not in self.configs:
+                self.good_runs[key] += 1
+            layers += tuple(one.digest for one in action.result.changed)
         self._store(key, layers)
+
+    def _check_files(self, plan: BuildPlan, action: PublishStage) -> None:
+        """What another Job has made is of files of the very image that is stored."""
+        assert action.result is not None
+        for sim in self.jobs.values():
+            for local, (one, _) in sim.assemblies.items():
+                made = sim.exported.get(local)
+                if isinstance(made, AssemblyResult) and action.result in made.runs and made.runs:
+                    source = plan.image(one.source).stages[-1].stored
+                    if source and source.layers == sim.layers_before(len(sim.runs)):
+                        return
+        raise AssertionError("of files of another image")
 
     def _store(self, key: str, layers: tuple[str, ...]) -> None:
         assert key not in self.stored
@@ -398,6 +430,13 @@ class World:
         if len(sim.runs) < len(sim.stages):
             self._run(sim)
             return
+        for local, (one, bundles) in sim.assemblies.items():
+            if local not in sim.exported:
+                sim.exported[local] = self._assembled(one)
+                if sim.exported[local]:
+                    mine = {name for name, it in sim.exports.items() if it.key in bundles}
+                    sim.exported |= dict.fromkeys(mine)
+                return
         for local, export in sim.exports.items():
             if local not in sim.exported:
                 self.serial += 1
@@ -407,6 +446,18 @@ class World:
                 )
                 return
         sim.finished = self.now
+
+    def _assembled(self, one: Assembly) -> AssemblyResult | None:
+        if self.luck.untold and self.random.random() < 0.3:
+            return None
+        runs = []
+        for stage in one.stages:
+            self.serial += 1
+            copies = stage.work.block is not None and any(
+                step.source for step in stage.work.block.steps
+            )
+            runs.append(RunResult(layers=(layer(f"layer {self.serial}"),) if copies else ()))
+        return AssemblyResult(runs=tuple(runs))
 
     def _run(self, sim: SimJob) -> None:
         key = sim.stages[len(sim.runs)]
@@ -450,6 +501,11 @@ class World:
             if stage.state is StageState.UNKNOWN:
                 return None
         return None
+
+
+def _is_known(key: str) -> bool:
+    """Whether the outline is recorded: of most images."""
+    return bool(key) and int(key[-2:], 16) % 4 != 0
 
 
 def _from_last_stored(image: PlannedImage) -> PlannedImage:

@@ -40,6 +40,27 @@ def projects(draw: st.DrawFn) -> tuple[ImageSpec, ...]:
 
 
 @st.composite
+def copiers(draw: st.DrawFn) -> tuple[ImageSpec, ...]:
+    """FROM blocks, most of which only copy from an earlier one."""
+    images = [ImageSpec(kinds=("run",) * draw(st.integers(1, 2)), block=True)]
+    for index in range(1, draw(st.integers(2, 5))):
+        kinds = [
+            "copy",
+            *draw(st.lists(st.sampled_from(["copy", "copy", "config", "run"]), max_size=3)),
+        ]
+        images.append(
+            ImageSpec(
+                kinds=tuple(kinds),
+                inner=len(kinds) - 1,
+                base=draw(st.none() | st.none() | st.integers(0, index - 1)),
+                source=draw(st.integers(0, index - 1)),
+                block=True,
+            )
+        )
+    return tuple(images)
+
+
+@st.composite
 def bad_luck(draw: st.DrawFn, *, empty: bool = False) -> Luck:
     """Some of everything that can go wrong."""
     return Luck(
@@ -48,6 +69,7 @@ def bad_luck(draw: st.DrawFn, *, empty: bool = False) -> Luck:
         fatal=draw(st.sampled_from([0, 0, 3, 7])),
         forgetful=draw(st.booleans()),
         empty=empty,
+        untold=draw(st.booleans()),
     )
 
 
@@ -102,6 +124,16 @@ def test_without_bad_luck_every_stage_is_built_exactly_once(
         if kind != "config"
     }
     assert pods == set(world.good_runs)
+
+
+@SETTINGS
+@given(project=copiers(), luck=bad_luck(), limit=st.integers(1, 5), seed=st.integers(0, 2**32))
+def test_blocks_that_other_pods_make(
+    *, project: tuple[ImageSpec, ...], luck: Luck, limit: int, seed: int
+) -> None:
+    world = World(project, luck, seed)
+    decision = settle(world, fuse=False, limit=limit)
+    check_end(world, decision)
 
 
 @SETTINGS
