@@ -4,7 +4,7 @@ import json
 import signal
 
 import pytest
-from tests.engine.conftest import PASSWORD, Lab
+from tests.engine.conftest import PASSWORD, Lab, Result
 
 WERF = """\
 project: local
@@ -257,3 +257,37 @@ def _image(document: dict[str, object], name: str) -> dict[str, object]:
     assert isinstance(images, list)
     found: dict[str, object] = next(it for it in images if it["name"] == name)
     return found
+
+
+SERVICE = """\
+FROM BASE AS build
+COPY src /src
+RUN cat /src/a /src/lock > /service
+FROM BASE
+COPY --from=build /service /usr/local/bin/service
+CMD ["cat", "/usr/local/bin/service"]
+"""
+
+
+def _containers_of(lab: Lab, *arguments: str) -> tuple[Result, int]:
+    """Build; also how many containers were made for it."""
+    since = lab.client.info()["SystemTime"]
+    built = lab.build(*arguments)
+    assert built.code == 0, built.err
+    wanted = {"type": "container", "event": "create"}
+    found = lab.client.events(
+        since=since, until=lab.client.info()["SystemTime"], filters=wanted, decode=True
+    )
+    return built, len(list(found))
+
+
+def test_a_block_that_only_copies_is_made_where_its_files_are(lab: Lab) -> None:
+    """The first time it has containers of its own, which tell what has to be known of its base."""
+    werf = "project: one\nconfigVersion: 1\n---\nimage: app\ndockerfile: Dockerfile\n"
+    lab.commit({**FILES, "werf.yaml": werf, "Dockerfile": SERVICE})
+    _, first = _containers_of(lab)
+    lab.commit({"src/a": "changed\n"})
+    built, second = _containers_of(lab, "--json")
+    assert (set(built.states().values()), second) == ({"Built"}, first // 2)
+    (image,) = built.json()["images"]
+    assert lab.shell(image["ref"], "cat /usr/local/bin/service") == "changed\n1\n"

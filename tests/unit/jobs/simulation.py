@@ -430,13 +430,8 @@ class World:
         if len(sim.runs) < len(sim.stages):
             self._run(sim)
             return
-        for local, (one, bundles) in sim.assemblies.items():
-            if local not in sim.exported:
-                sim.exported[local] = self._assembled(one)
-                if sim.exported[local]:
-                    mine = {name for name, it in sim.exports.items() if it.key in bundles}
-                    sim.exported |= dict.fromkeys(mine)
-                return
+        if self._assembles(sim):
+            return
         for local, export in sim.exports.items():
             if local not in sim.exported:
                 self.serial += 1
@@ -446,6 +441,17 @@ class World:
                 )
                 return
         sim.finished = self.now
+
+    def _assembles(self, sim: SimJob) -> bool:
+        """Whether it was time for a block of another image: made, or told that the outline does not tell enough."""
+        for local, (one, bundles) in sim.assemblies.items():
+            if local not in sim.exported:
+                sim.exported[local] = self._assembled(one)
+                if sim.exported[local]:
+                    mine = {name for name, it in sim.exports.items() if it.key in bundles}
+                    sim.exported |= dict.fromkeys(mine)
+                return True
+        return False
 
     def _assembled(self, one: Assembly) -> AssemblyResult | None:
         if self.luck.untold and self.random.random() < 0.3:

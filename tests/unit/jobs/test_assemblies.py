@@ -276,9 +276,10 @@ def test_bundles_that_others_want_too():
 PLANNED = plan(build(done=True), final())
 (MADE,) = assemblies(PLANNED)
 RUNS = (ran("service"), ran())
+COMPILED = (ran("compiled"),)
 
 
-def maker(*, assembled=RUNS, exported=None, runs=(ran("compiled"),), key=MADE.key, **more):
+def maker(*, assembled=RUNS, exported=None, runs=COMPILED, key=MADE.key, **more):
     """The Job of the block `build`, which has ended."""
     made = AssemblyResult(runs=assembled) if assembled else None
     result = StageResult(runs=runs, exports={"e0": exported, "a0": made})
