@@ -105,7 +105,7 @@ COPY --from=build /out /etc
 def test_what_the_outline_does_not_tell_takes_a_pod(lab: Harness) -> None:
     """Files for a directory that no build has looked into, or in place of a file: a pod places them, or says what is wrong."""
     project, repo = lab.git_project({"werf.yaml": WERF, "Dockerfile": UNTOLD}), lab.new_repo()
-    for name, jobs in (("app", 2), ("app/two", 1), ("apt", 2)):
+    for name, jobs in (("app", 2), ("app/two", 1), ("apt", 2), ("apt/two", 1)):
         project.change({"src/code": name, "src/names": name})
         build = lab.build(project, repo=repo)
         ref = refs(build.wait_ready())["app"]

@@ -43,7 +43,7 @@ def assemble(export: Json, io: str, runner: Runner) -> list[Json] | None:
     """
     try:
         return _Assembly(export, io, runner).runs()
-    except (StageFailure, TarError):
+    except (StageFailure, TarError, OSError):  # a bundle that was left out, too
         return None
 
 

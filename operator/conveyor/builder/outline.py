@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 DIRECTORY, LINK, FILE = "d", "l", "f"
 _MOST_ENTRIES = 1000
-_MOST_BYTES = 16 << 10
+_MOST_BYTES = 32 << 10  # a report has to hold it
+_BYTES_OF_FIGURES = 32
 _ROOT: Entry = ["", DIRECTORY, 0o755, 0, 0, 0, 1]
 
 
@@ -105,7 +106,7 @@ class Recorder:
         if entries is None or path in entries:
             return
         entries[path] = self._entry(path, tree.signatures[name])
-        self._bytes += len(path)
+        self._bytes += len(path) + _BYTES_OF_FIGURES
         if len(entries) > _MOST_ENTRIES or self._bytes > _MOST_BYTES:
             raise _UntoldError
 

@@ -34,6 +34,8 @@ from conveyor.plan.model import (
 
 _NUMBERS: Final = re.compile(r"[0-9]+(:[0-9]+)?")
 _SCRATCH: Final = "scratch"
+_PLACING: Final = FILE_INSTRUCTIONS | {"ARG", "ENV", "USER"}
+"""Instructions that have to do with where files go and whose they are."""
 _MOST_STEPS: Final = 200
 _MOST_TEXT: Final = 8 * 1024
 """Characters of instructions: the task of another block has to hold them, too."""
@@ -47,7 +49,7 @@ def assembly_of(plan: BuildPlan, image: PlannedImage) -> Assembly | None:
     steps = [step for stage in stages for step in _steps(stage)]
     if not _is_rest_of_block(stages) or not below or image.in_order or len(steps) > _MOST_STEPS:
         return None
-    texts = [_text(step) for step in steps]
+    texts = [_text(step) for step in steps if step.instruction.keyword in _PLACING]
     source = _source(plan, image, steps)
     if not source or not all(map(_only_copies, steps)) or sum(map(len, texts)) > _MOST_TEXT:
         return None
@@ -95,17 +97,13 @@ def bundles_of(plan: BuildPlan, assembly: Assembly) -> tuple[str, ...]:
     return tuple(dict.fromkeys(key for key in assembly.exports if key not in others))
 
 
-def outline_wanted(
-    plan: BuildPlan,
-    image: PlannedImage,
-    stages: tuple[PlannedStage, ...],
-    known: Mapping[str, Outline],
-) -> str:
-    """Return under which key a Job should record an outline: the whole of an assembly that nobody knows the outline for."""
+def outline_wanted(plan: BuildPlan, image: PlannedImage, stages: tuple[PlannedStage, ...]) -> str:
+    """Return under which key the outline is recorded that a Job of these stages can tell, "" if they are no whole assembly.
+
+    One that is known did not tell enough, or there was no Job to assemble it.
+    """
     found = assembly_of(plan, image)
-    if found is None or found.needs in known or found.stages != stages:
-        return ""
-    return found.needs
+    return found.needs if found is not None and found.stages == stages else ""
 
 
 def _below(plan: BuildPlan, image: PlannedImage, index: int) -> str:
@@ -155,9 +153,7 @@ def _only_copies(step: BlockStep) -> bool:
 
 
 def _text(step: BlockStep) -> str:
-    """What an instruction has to do with places of files, wherever they come from."""
+    """What an instruction does, wherever its files come from."""
     one = step.instruction
-    if one.keyword not in (*FILE_INSTRUCTIONS, "USER", "ENV", "ARG"):
-        return ""
     flags = [flag for flag in one.flags if not flag.startswith("--from")]
     return json.dumps([one.keyword, one.args, flags])

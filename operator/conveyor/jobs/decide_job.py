@@ -52,7 +52,7 @@ def _order(situation: Situation, image: PlannedImage, stages: tuple[PlannedStage
         stages=stages,
         exports=attached,
         assemblies=assemblies.made_with(plan, last, attached, situation.outlines),
-        outline=assemblies.outline_wanted(plan, image, stages, situation.outlines),
+        outline=assemblies.outline_wanted(plan, image, stages),
     )
 
 

@@ -216,6 +216,13 @@ def test_what_a_pod_has_to_do_or_to_say(
     assert left_out(assembled(source, tmp_path, [layer], outline))
 
 
+def test_a_bundle_that_was_left_out(tmp_path: Path, source: Path) -> None:
+    layers = json.loads(json.dumps([copied(0, "/x")]).replace("in/e0", "out/export-e7"))
+    assembly = {"id": "a0", "kind": "assembly", "outline": SCRATCH, "runs": [{"layers": layers}]}
+    out = program(source, tmp_path, {"runs": [], "exports": [assembly]})
+    assert json.loads((out / "export-a0.json").read_text()) == {"leftOut": True}
+
+
 def test_an_outline_that_would_be_too_long_is_none(
     tmp_path: Path, below: Path, source: Path
 ) -> None:

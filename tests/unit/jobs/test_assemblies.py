@@ -110,10 +110,17 @@ def test_without_an_outline_it_gets_a_pod_which_records_one():
     planned = plan(build(done=True), final())
     key = assembly_of(planned, planned.image("app")).needs
     records = {export.key: bundle(taken_from=_stored(planned)) for export in _exports(planned)}
-    for outlines, wanted in ({}, key), ({key: OUTLINE}, ""):
+    for outlines in ({}, {key: OUTLINE}):  # it may have told too little
         (action,) = look(planned, bundles=records, outlines=outlines).actions
         assert [stage.name for stage in action.stages] == ["COPY1", "dockerfile"]
-        assert action.outline == wanted
+        assert action.outline == key
+
+
+def test_an_outline_is_whole_when_all_runs_are_part_of_it():
+    half = replace(job("app/COPY1", "app/dockerfile"), outline="outline-x")
+    half = replace(half, result=StageResult(runs=(ran("a"),), outline=OUTLINE))
+    assert half.told == ()
+    assert replace(half, result=replace(half.result, runs=RUNS)).told == OUTLINE
 
 
 def _stored(planned):
@@ -244,9 +251,19 @@ def test_a_stage_of_the_config_behind_the_block_is_none_of_it():
         (final(work=copy_work(flags=("--chmod=0700",))), False, False),
         (final(work=copy_work(args=("/lib", "/opt"))), False, False),
         (final(work=copy_work(original="copy --FROM=build /bin /opt", line=9)), True, True),
+        (final(work=also("LABEL", "CMD")), True, True),
+        (final(work=also("WORKDIR")), False, False),
         (final(base=replace(PINNED, digest=sha("newer"))), False, False),
     ],
-    ids=["the same", "a mode", "another source", "another spelling", "another base"],
+    ids=[
+        "the same",
+        "a mode",
+        "another source",
+        "another spelling",
+        "the config",
+        "a directory",
+        "another base",
+    ],
 )
 def test_what_keys_stand_for(other, outline, layers):
     (one,), (two,) = (
