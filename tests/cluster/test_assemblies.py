@@ -29,8 +29,7 @@ LOOK = "cd / && find srv usr/local bin/service etc -newer /etc/debian_version | 
 
 
 def _jobs(build: Build) -> list[list[str]]:
-    found = sorted(build.jobs(), key=lambda job: str(job["metadata"]["creationTimestamp"]))
-    return [stages_of(job) for job in found]
+    return sorted(map(stages_of, build.jobs()))
 
 
 def _project(lab: Harness, dockerfile: str = SERVICE) -> Project:
@@ -62,7 +61,8 @@ def test_the_last_block_needs_a_pod_once(lab: Harness) -> None:
     project, repo = _project(lab), lab.new_repo()
     first = lab.build(project, repo=repo)
     first.wait_ready()
-    assert _jobs(first) == [["COPY1", "dockerfile"], ["COPY3", "COPY4", "COPY5", "dockerfile"]]
+    jobs = [["COPY1", "dockerfile"], ["COPY3", "COPY4", "COPY5", "dockerfile"]]
+    assert _jobs(first) == jobs
     assert sum(tag.startswith("outline-") for tag in lab.registry.tags(repo)) == 1
 
     project.change({"src/code": "two\n"})
@@ -159,7 +159,7 @@ def test_files_that_somebody_else_wants_as_well(lab: Harness) -> None:
     project = lab.git_project({"werf.yaml": werf.removesuffix("---\n"), "Dockerfile": BOTH})
     build = lab.build(project)
     found = refs(build.wait_ready())
-    assert _jobs(build) == [["dockerfile"], ["COPY1", "dockerfile"]]
+    assert _jobs(build) == [["COPY1", "dockerfile"], ["dockerfile"]]
     (layer,) = lab.registry.layers(found["small"])
     ((name, *_, content),) = _members(lab.registry.blob(found["small"], layer))
     assert (name, content.decode()) == ("made", lab.pods.shell(found["test"], "cat /tested"))
