@@ -49,7 +49,7 @@ class Recorder:
             touched: Real paths of directories in which something was placed; None: anywhere.
             followed: Real paths of links that led there.
         """
-        if touched is None:
+        if touched is None or self._entries is None:
             self._entries = None
             return
         try:
@@ -127,9 +127,9 @@ class Outline:
     """An outline, laid out as a tree."""
 
     def __init__(self, entries: Sequence[Sequence[Any]]) -> None:
-        self._entries = entries
-        found = [(str(entry[0]).encode(), entry) for entry in entries if entry[1] == DIRECTORY]
-        self._listed = {path: bool(entry[-1]) for path, entry in found}
+        self._entries = [(str(entry[0]).encode(), entry) for entry in entries]
+        directories = [it for it in self._entries if it[1][1] == DIRECTORY]
+        self._listed = {path: bool(entry[-1]) for path, entry in directories}
 
     def lay_out(self, root: bytes) -> None:
         """Make it below an empty directory.
@@ -137,16 +137,14 @@ class Outline:
         Raises:
             StageFailure: StepInvalid, an entry does not lie in a directory of the outline.
         """
-        for entry in self._entries[1:]:
-            path = str(entry[0]).encode()
+        for path, entry in self._entries[1:]:
             above, _, name = path.rpartition(b"/")
             if above not in self._listed or name in (b"", b".", b".."):
                 raise StageFailure("StepInvalid", f"{entry[0]!r} has no place in the outline")
             _make(os.path.join(root, path), entry)
-        for entry in reversed(self._entries[1:]):  # making what is inside has changed times
+        for path, entry in reversed(self._entries[1:]):  # making what is inside has changed times
             if entry[1] == DIRECTORY:
-                path = os.path.join(root, str(entry[0]).encode())
-                os.utime(path, (int(entry[5]), int(entry[5])))
+                os.utime(os.path.join(root, path), (int(entry[5]), int(entry[5])))
 
     def tells(self, root: bytes, touched: Iterable[bytes] | None) -> bool:
         """Whether it says all that is to be known of directories in which something was placed."""

@@ -32,6 +32,8 @@ from conveyor.plan.model import (
     StageState,
 )
 
+PREFIX: Final = "assembly-"
+"""What keys of assemblies begin with."""
 _NUMBERS: Final = re.compile(r"[0-9]+(:[0-9]+)?")
 _SCRATCH: Final = "scratch"
 _PLACING: Final = FILE_INSTRUCTIONS | {"ARG", "ENV", "USER"}
@@ -55,7 +57,7 @@ def assembly_of(plan: BuildPlan, image: PlannedImage) -> Assembly | None:
         return None
     keys = tuple(one.key for stage in stages for one in exports.exports_of(stage, plan))
     return Assembly(
-        key=f"assembly-{sha256_args('assembly', below, *texts, *keys)}",
+        key=f"{PREFIX}{sha256_args('assembly', below, *texts, *keys)}",
         image=image.name,
         source=source,
         stages=stages,
@@ -87,13 +89,7 @@ def made_with(
 
 def bundles_of(plan: BuildPlan, assembly: Assembly) -> tuple[str, ...]:
     """Return the keys of the bundles that nobody but the assembly wants."""
-    others = {
-        export.key
-        for image in plan.images
-        for stage in image.stages
-        if stage.state is not StageState.CACHED and stage not in assembly.stages
-        for export in exports.exports_of(stage, plan)
-    }
+    others = {export.key for stage, export in exports.wanted(plan) if stage not in assembly.stages}
     return tuple(dict.fromkeys(key for key in assembly.exports if key not in others))
 
 

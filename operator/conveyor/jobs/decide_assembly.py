@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import chain
 
 from conveyor.jobs import lineage
-from conveyor.jobs.assemblies import assembly_of
+from conveyor.jobs.assemblies import PREFIX, assembly_of
 from conveyor.jobs.decide_exports import result_of
 from conveyor.jobs.decision import PublishStage, StageView
 from conveyor.jobs.draft import Draft
@@ -19,7 +19,7 @@ from conveyor.plan.model import PlannedImage, PlannedStage, StageState
 def decide_assembly(draft: Draft, image: PlannedImage) -> StageView | None:
     """Publish what is left of an image's block, if a Job has made it of files of the very image that is stored."""
     plan = draft.situation.plan
-    if not any(key.startswith("assembly-") for key in _keys(draft)):
+    if not any(key.startswith(PREFIX) for key in _keys(draft)):
         return None  # most builds have none, and which blocks could be one takes long to say
     wanted = assembly_of(plan, image)
     if wanted is None or not all(map(_is_planned, wanted.stages)):

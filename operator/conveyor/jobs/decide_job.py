@@ -143,10 +143,7 @@ def _exports_from(plan: BuildPlan, last: PlannedStage) -> tuple[Export, ...]:
         return ()
     wanted = {
         export.key: export
-        for other in plan.images
-        for stage in other.stages
-        if stage.state is not StageState.CACHED
-        for export in exports.exports_of(stage, plan)
+        for _, export in exports.wanted(plan)
         if export.source == image.name and not export.external and not export.stage
     }
     return tuple(wanted.values())[:_MAX_ATTACHED]

@@ -5,7 +5,7 @@ A bundle is recorded as an image whose only layer holds the files: under werf's 
 metadata), under a key of ours for COPY --from, which werf ignores.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from conveyor.config.dockerfile import Instruction
@@ -31,6 +31,14 @@ def exports_of(stage: PlannedStage, plan: BuildPlan) -> tuple[Export, ...]:
         if it.files is not None and it.files.image
     )
     return imports + tuple(export for export in copies if export is not None) + mounts
+
+
+def wanted(plan: BuildPlan) -> Iterator[tuple[PlannedStage, Export]]:
+    """Yield what everything that is still to be built needs, with the stage that needs it."""
+    for image in plan.images:
+        for stage in image.stages:
+            if stage.state is not StageState.CACHED:
+                yield from ((stage, export) for export in exports_of(stage, plan))
 
 
 def copy_export(step: BlockStep, stage: PlannedStage, plan: BuildPlan) -> Export:

@@ -260,6 +260,10 @@ class JobOrder:
         made = {f"a{index}": one.assembly.key for index, one in enumerate(self.assemblies)}
         return bundles | made
 
+    def local_id(self, key: str) -> str:
+        """The local id of one of the keys."""
+        return next(local for local, name in self.keys.items() if name == key)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tasks:

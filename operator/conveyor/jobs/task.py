@@ -79,7 +79,7 @@ def tasks(order: JobOrder, plan: BuildPlan, around: Surroundings) -> Tasks:
         "caFile": f"{CA_PATH}/ca.crt" if around.ca else None,
         "runs": [{"layers": layers} for layers in _layers(order, runs)],
         "exports": [
-            *(_export(f"e{i}", export) for i, export in enumerate(order.exports)),
+            *(_export(order.local_id(export.key), export) for export in order.exports),
             *assembly_exports(order, plan),
         ],
         **({"outline": True} if order.outline else {}),

@@ -16,14 +16,13 @@ from conveyor.plan.model import BuildPlan, PlannedStage
 
 def assembly_exports(order: JobOrder, plan: BuildPlan) -> Iterator[Json]:
     """Return one export for each assembly of the order."""
-    keys = [export.key for export in order.exports]
-    for index, one in enumerate(order.assemblies):
+    for one in order.assemblies:
         yield {
-            "id": f"a{index}",
+            "id": order.local_id(one.assembly.key),
             "kind": "assembly",
             "outline": [list(entry) for entry in one.assembly.outline],
             "runs": [{"layers": layers} for layers in _runs(one, order, plan)],
-            "bundles": [f"e{keys.index(key)}" for key in bundles_of(plan, one.assembly)],
+            "bundles": [order.local_id(key) for key in bundles_of(plan, one.assembly)],
         }
 
 
@@ -50,5 +49,4 @@ class _AssembledRun(StageRun):
         return self.made
 
     def fetch_bundle(self, export: Export) -> str:
-        keys = [one.key for one in self.order.exports]
-        return f"out/export-e{keys.index(export.key)}.tar"
+        return f"out/export-{self.order.local_id(export.key)}.tar"

@@ -33,7 +33,7 @@ from conveyor.jobs.run import Run
 from conveyor.plan.add_remote import check_remotes
 from conveyor.plan.buildable import check_built
 from conveyor.plan.facts import Facts
-from conveyor.plan.model import BuildPlan, StageState
+from conveyor.plan.model import BuildPlan
 from conveyor.plan.staged import staged_version
 from conveyor.plan.targets import indexes_of
 from conveyor.shell.answer import Answers
@@ -282,12 +282,7 @@ async def _indexes(session: Session, plan: BuildPlan) -> dict[str, str]:
 async def _bundles(session: Session, plan: BuildPlan) -> dict[str, Bundle]:
     """The recorded exports of everything that is still to be built, of what may have been exported by now."""
     keys = {
-        export.key
-        for image in plan.images
-        for stage in image.stages
-        if stage.state is not StageState.CACHED
-        for export in exports.exports_of(stage, plan)
-        if exports.may_be_recorded(export, plan)
+        export.key for _, export in exports.wanted(plan) if exports.may_be_recorded(export, plan)
     }
     found = await asyncio.gather(*(session.storage.records.bundle(key) for key in sorted(keys)))
     return {key: bundle for key, bundle in zip(sorted(keys), found, strict=True) if bundle}
