@@ -111,7 +111,10 @@ class Stage:
             seconds["capture"] += time.monotonic() - begun
         rounded = {key: round(value, 4) for key, value in seconds.items()}
         report = {"run": number, "layers": layers, "seconds": rounded, "peakRSS": procfs.peak_rss()}
-        if self._outline is not None:
+        later = self.task["runs"][number + 1 :]
+        if self._outline is not None and not any(
+            it["steps"] for run in later for it in run["layers"]
+        ):
             report["outline"] = self._outline.entries()
         write_json(f"{self._io}/out/{number}.json", report)
 

@@ -128,11 +128,6 @@ class ObservedJob:
     outline: str = ""
 
     @property
-    def told(self) -> Outline:
-        """The outline that it was asked for, once all its runs are part of it."""
-        return self.result.outline if len(self.result.runs) >= len(self.digests) else ()
-
-    @property
     def delivered(self) -> bool:
         """Whether everything it was made for is reported."""
         runs = len(self.result.runs) >= len(self.digests)

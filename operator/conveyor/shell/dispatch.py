@@ -160,9 +160,9 @@ class Dispatcher:
             held = await take_locks(locks, session.build.spec.repo, action, self._locks)
             found = await publish(session, plan, action, replan, commit, held)
             self._aside.begin(locks.pop_all().aclose())
-        if action.job is not None and action.job.outline and action.job.told:
-            recording = session.storage.outlines.write(action.job.outline, action.job.told)
-            self._aside.begin(recording)
+        if action.job is not None and action.job.outline and action.job.result.outline:
+            outline = action.job.result.outline
+            self._aside.begin(session.storage.outlines.write(action.job.outline, outline))
         for done in found:
             self._tell(session.build, done)
 

@@ -216,6 +216,19 @@ def test_what_a_pod_has_to_do_or_to_say(
     assert left_out(assembled(source, tmp_path, [layer], outline))
 
 
+def test_an_outline_is_told_when_all_that_is_placed_is_part_of_it(
+    tmp_path: Path, below: Path
+) -> None:
+    """What follows without files (CMD) may be published before it is reported."""
+    runs = [{"layers": [made_dir(path)]} for path in ("/srv/one", "/opt/two")]
+    task = {"runs": [*runs, {"layers": []}], "outline": True, "waitInputs": True}
+    out = program(below, tmp_path / "real", task)
+    told = [json.loads((out / f"{run}.json").read_text()).get("outline") for run in range(3)]
+    assert told[0] is None
+    assert told[1] == told[2]
+    assert {"srv", "opt"} <= {entry[0] for entry in told[1] if entry[-1] == 1}
+
+
 def test_a_bundle_that_was_left_out(tmp_path: Path, source: Path) -> None:
     layers = json.loads(json.dumps([copied(0, "/x")]).replace("in/e0", "out/export-e7"))
     assembly = {"id": "a0", "kind": "assembly", "outline": SCRATCH, "runs": [{"layers": layers}]}

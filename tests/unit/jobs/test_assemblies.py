@@ -116,13 +116,6 @@ def test_without_an_outline_it_gets_a_pod_which_records_one():
         assert action.outline == key
 
 
-def test_an_outline_is_whole_when_all_runs_are_part_of_it():
-    half = replace(job("app/COPY1", "app/dockerfile"), outline="outline-x")
-    half = replace(half, result=StageResult(runs=(ran("a"),), outline=OUTLINE))
-    assert half.told == ()
-    assert replace(half, result=replace(half.result, runs=RUNS)).told == OUTLINE
-
-
 def _stored(planned):
     return str(planned.image(BUILD).stages[-1].stored.id)
 
