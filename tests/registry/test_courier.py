@@ -15,6 +15,7 @@ import signal
 import subprocess
 import tarfile
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -111,6 +112,110 @@ def test_a_large_layer_is_streamed(delivery: Any, repo: ImageRef) -> None:
     stored = blob(repo, layer["digest"])
     assert members(gzip.decompress(stored))["noise"][2] == noise
     assert sha256_digest(gzip.decompress(stored)) == layer["diffID"]
+
+
+class Growing:
+    """A layer of which the stage program has written a half: large enough to be pushed before it is complete."""
+
+    def __init__(self, delivery: Any, registry: Any, repo: ImageRef) -> None:
+        delivery.start(task_for(repo))
+        delivery.live()
+        self.delivery = delivery
+        self.described = delivery.layer("whole", {"noise": os.urandom(19_000_000), "a": b"b"})
+        self.data = (delivery.out / "whole").read_bytes()
+        self.half = len(self.data) // 2
+        self.part = delivery.out / "layer.part"
+        self.part.write_bytes(self.data[: self.half])
+        _await_text(registry.log, f'"POST /v2/{repo.repository}/blobs/uploads/ ')
+
+    def complete(self) -> dict[str, object]:
+        """Write the rest; returns what the stage program says of the layer."""
+        with self.part.open("ab") as file:
+            file.write(self.data[self.half :])
+        self.part.rename(self.delivery.out / "0-0.tar")
+        return {**self.described, "file": "0-0.tar"}
+
+    def end(self, *layers: dict[str, object]) -> tuple[int, Any]:
+        self.delivery.run(0, *layers)
+        self.delivery.done()
+        code, result = self.delivery.end()
+        return code, result
+
+
+def _await_text(log: Path, text: str) -> None:
+    for _ in range(3000):
+        if text in log.read_text():
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"{text} did not come")
+
+
+def _pushes(registry: Any, repo: ImageRef) -> int:
+    count: int = registry.log.read_text().count(f'"POST /v2/{repo.repository}/blobs/uploads/ ')
+    return count
+
+
+def test_a_large_layer_is_pushed_while_it_is_written(
+    delivery: Any, registry: Any, repo: ImageRef
+) -> None:
+    growing = Growing(delivery, registry, repo)
+    code, result = growing.end(growing.complete())
+    assert code == 0
+    layer = result["runs"][0]["layers"][0]
+    assert gzip.decompress(blob(repo, layer["digest"])) == growing.data
+    assert sha256_digest(growing.data) == layer["diffID"]
+    assert _pushes(registry, repo) == 1
+    # The same bytes as of one that was complete before.
+    shutil.rmtree(delivery.io)
+    delivery.start(task_for(repo))
+    delivery.live()
+    delivery.out.mkdir(exist_ok=True, parents=True)
+    (delivery.out / "0-0.tar").write_bytes(growing.data)
+    _, again = growing.end({**growing.described, "file": "0-0.tar"})
+    assert again["runs"][0]["layers"] == [layer]
+
+
+def test_a_layer_that_is_another_one_when_it_is_complete(
+    delivery: Any, registry: Any, repo: ImageRef
+) -> None:
+    growing = Growing(delivery, registry, repo)
+    growing.part.unlink()
+    code, result = growing.end(delivery.layer("0-0.tar", {"c": b"d"}))
+    assert code == 0
+    stored = gzip.decompress(blob(repo, result["runs"][0]["layers"][0]["digest"]))
+    assert members(stored)["c"][2] == b"d"
+
+
+def test_a_layer_that_was_written_is_not_what_is_said(
+    delivery: Any, registry: Any, repo: ImageRef
+) -> None:
+    growing = Growing(delivery, registry, repo)
+    code, result = growing.end({**growing.complete(), "entries": 3})
+    assert (code, result["failure"]["reason"]) == (1, "LayerInvalid")
+    assert "2 entries, 3 were announced" in result["failure"]["message"]
+
+
+def test_the_stage_dies_while_it_writes_a_layer(
+    delivery: Any, registry: Any, repo: ImageRef
+) -> None:
+    Growing(delivery, registry, repo)
+    delivery.die()
+    code, result = delivery.end()
+    assert (code, result["failure"]["reason"]) == (0, "StageDied")
+    assert result["runs"] == []
+    stored = registry.root / f"data/docker/registry/v2/repositories/{repo.repository}"
+    assert not (stored / "_layers").exists()
+
+
+def test_the_stage_fails_while_it_writes_a_layer(
+    delivery: Any, registry: Any, repo: ImageRef
+) -> None:
+    Growing(delivery, registry, repo)
+    delivery.done(run=0, reason="LayerInvalid", message="no image can hold this file")
+    code, result = delivery.end()
+    assert code == 0
+    assert result["failure"]["message"] == "no image can hold this file"
+    assert result["runs"] == []
 
 
 def test_a_known_layer_is_not_sent_again(delivery: Any, registry: Any, repo: ImageRef) -> None:

@@ -2,13 +2,15 @@
 
 In: a snapshot. Out: a tar and what is said of it; no file where nothing changed.
 """
-# ruff: noqa: PTH104, PTH108, PTH119
+# ruff: noqa: PTH104, PTH108, PTH118, PTH119, PTH120
 
 from __future__ import annotations
 
 import os
 
 from conveyor.builder.layer import write_layer
+
+PART = "layer.part"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +33,8 @@ def capture(
     Returns:
         A layer of `out/RUN.json` (`docs/stage-task.md`).
     """
-    part = f"{path}.part"
+    # One name for whatever is being written: the courier looks for it, and begins to push what is large.
+    part = os.path.join(os.path.dirname(path), PART)
     out = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     try:
         figures = write_layer(snapshot.changes(within), root, out)

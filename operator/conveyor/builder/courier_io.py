@@ -8,6 +8,7 @@ with the courier's eyes.
     in/…, in/ready-<run>, in/failed       written here, read by the stage program
     alive                                 locked by the stage program for as long as it lives
     out/<run>-<layer>.tar, out/<run>.json, out/export-<id>.tar, .json, out/done.json   written there
+    out/layer.part                        the layer that is being written there
 """
 # ruff: noqa: PTH - everything is relative to directory descriptors, which pathlib does not know
 
@@ -20,6 +21,7 @@ from typing import BinaryIO, Final
 
 from conveyor.builder.courier_errors import CourierError
 
+GROWING: Final = "layer.part"
 _MAX_JSON: Final = 1 << 20
 _SAFE: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -56,6 +58,14 @@ class Exchange:
             os.rename(".failed", "failed", src_dir_fd=self._in, dst_dir_fd=self._in)
         except OSError:
             return  # the volume is gone or full: the stage container is ended by its pod
+
+    def growing(self) -> int | None:
+        """The inode of the layer that the stage program is writing; None when it writes none or has ended."""
+        try:
+            status = os.stat(GROWING, dir_fd=self._out, follow_symlinks=False)
+        except OSError:
+            return None
+        return status.st_ino if self.stage_lives() else None
 
     def open_output(self, name: str) -> tuple[BinaryIO, int]:
         """Open `out/<name>`; returns it with its size in bytes.

@@ -8,10 +8,10 @@ deflated, which is faster than to know its digest before.
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import BinaryIO, Final
+from typing import Final
 
 from conveyor.adapters.oci import OCI_LAYER_GZIP
 from conveyor.adapters.oci_ref import ImageRef
@@ -19,8 +19,9 @@ from conveyor.adapters.registry import RegistryClient
 from conveyor.builder import courier_gzip
 from conveyor.builder.courier_errors import CourierError
 from conveyor.builder.courier_report import PushedBlob
+from conveyor.builder.courier_tars import OpenTar, Tar
 from conveyor.builder.courier_task import Limits
-from conveyor.builder.layer_check import LayerCheck, check_figures
+from conveyor.builder.layer_check import LayerCheck, TarFigures
 
 _IN_MEMORY: Final = 4 << 20
 _PIECE: Final = 1 << 20
@@ -36,30 +37,36 @@ class Destination:
     limits: Limits
 
 
-OpenTar = Callable[[], tuple[BinaryIO, int]]
-"""Opens a tar of the stage container and says its size in bytes."""
+Compare = Callable[[TarFigures], None]
+"""Takes what was found in a tar; raises when that is not what was said of it."""
 
 
 class TarSource:
-    """Reads a tar while checking and hashing it; has a file of its own.
+    """Reads a tar while checking and hashing it.
 
     A thread may still be reading for an attempt that was given up when the next one starts.
     """
 
-    def __init__(self, file: BinaryIO, size: int, check: LayerCheck) -> None:
-        self._file = file
-        self._left = size
-        self.check = check
+    def __init__(self, tar: Tar, limits: Limits, *, bundle: bool) -> None:
+        self._tar = tar
+        self._limits = limits
+        self.check = LayerCheck(limits, bundle=bundle)
         self.diff_id = hashlib.sha256()
+        self._within(tar.size())
 
     def __iter__(self) -> Iterator[bytes]:
-        # Not beyond the size seen at the start: hostile code may go on appending.
-        with self._file:
-            while self._left and (data := self._file.read(min(courier_gzip.BLOCK, self._left))):
-                self._left -= len(data)
+        with self._tar as tar:
+            for data in tar.blocks(courier_gzip.BLOCK):
                 self.check.feed(data)
+                self._within(self.check.size)
                 self.diff_id.update(data)
                 yield data
+
+    def _within(self, size: int) -> None:
+        limit = self._limits.layer_bytes
+        if size > limit + _HEADERS_SHARE * self._limits.entries:
+            self._tar.close()
+            raise CourierError("LayerInvalid", f"the layer has {size} bytes, {limit} are allowed")
 
 
 class Begun:
@@ -90,25 +97,30 @@ class BlobPusher:
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="deflate")
 
     async def push(
-        self, open_tar: OpenTar, claimed: Mapping[str, object], *, bundle: bool = False
+        self, open_tar: OpenTar, compare: Compare, *, bundle: bool = False
     ) -> PushedBlob:
         """Push one tar.
 
         Args:
             open_tar: opens it, anew for every attempt.
-            claimed: what the stage program says: size, entries, whiteouts.
+            compare: is asked before the blob is complete.
             bundle: whether it is an export and not a layer.
 
         Raises:
             CourierError: LayerInvalid.
             RegistryError: it could not be pushed.
         """
-        begun = await self._begin(open_tar, claimed, bundle=bundle)
+
+        async def begin() -> Begun:
+            source = TarSource(open_tar(), self._to.limits, bundle=bundle)
+            return await self._begin(source, compare)
+
+        begun = await begin()
         if begun.rest is None:
             data = b"".join(begun.head)
             blob = await self._to.registry.upload_blob(self._to.repo, data)
             return _pushed(begun.source, blob.digest, blob.size)
-        return await self._stream(begun, lambda: self._begin(open_tar, claimed, bundle=bundle))
+        return await self._stream(begun, begin)
 
     async def _stream(self, begun: Begun, again: Callable[[], Awaitable[Begun]]) -> PushedBlob:
         async for attempt in self._to.registry.retries():
@@ -119,12 +131,9 @@ class BlobPusher:
                 return _pushed(begun.source, blob.digest, blob.size)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    async def _begin(
-        self, open_tar: OpenTar, claimed: Mapping[str, object], *, bundle: bool
-    ) -> Begun:
+    async def _begin(self, source: TarSource, compare: Compare) -> Begun:
         """Compress until it is clear whether the blob is small."""
-        source = self._source(open_tar, bundle=bundle)
-        pieces = _in_thread(self._pieces(source, claimed))
+        pieces = _in_thread(self._pieces(source, compare))
         head: list[bytes] = []
         size = 0
         async for piece in pieces:
@@ -134,15 +143,7 @@ class BlobPusher:
                 return Begun(source, head, pieces)
         return Begun(source, head, None)
 
-    def _source(self, open_tar: OpenTar, *, bundle: bool) -> TarSource:
-        file, size = open_tar()
-        limit = self._to.limits.layer_bytes
-        if size > limit + _HEADERS_SHARE * self._to.limits.entries:
-            file.close()
-            raise CourierError("LayerInvalid", f"the layer has {size} bytes, {limit} are allowed")
-        return TarSource(file, size, LayerCheck(self._to.limits, bundle=bundle))
-
-    def _pieces(self, source: TarSource, claimed: Mapping[str, object]) -> Iterator[bytes]:
+    def _pieces(self, source: TarSource, compare: Compare) -> Iterator[bytes]:
         """The gzip stream in pieces of about 1 MiB; fails before its end if the tar is not sound."""
         collected: list[bytes] = []
         size = 0
@@ -152,7 +153,7 @@ class BlobPusher:
             if size >= _PIECE:
                 yield b"".join(collected)
                 collected, size = [], 0
-        check_figures(source.check.finish(), claimed, "the layer")
+        compare(source.check.finish())
         yield b"".join(collected)
 
 

@@ -1,0 +1,101 @@
+"""Layers that are pushed while the stage program is still writing them.
+
+In: looks at the shared directory. Out: pushes under way, found again by the file that they read. While a large layer is captured
+no command runs, and one processor is enough for it; what is compressed then is out of the next run's way.
+"""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from typing import BinaryIO, Final
+
+from conveyor.builder.courier_errors import CourierError
+from conveyor.builder.courier_io import GROWING, Exchange
+from conveyor.builder.courier_push import BlobPusher
+from conveyor.builder.courier_report import PushedBlob
+from conveyor.builder.courier_tars import growing_tar
+from conveyor.builder.layer_check import TarFigures, check_figures
+
+LEAST: Final = 8 << 20  # a smaller layer is complete before anybody has looked
+
+
+class EarlyPush:
+    """One layer under way; the file is open as long as this exists, so no other one can have its inode."""
+
+    def __init__(self, file: BinaryIO, exchange: Exchange, pusher: BlobPusher) -> None:
+        self._file = file
+        self._found: TarFigures | None = None
+        push = pusher.push(lambda: growing_tar(exchange, file.fileno()), self._note)
+        self._pushing = asyncio.create_task(push)
+
+    @property
+    def inode(self) -> int:
+        """Of the file."""
+        return os.fstat(self._file.fileno()).st_ino
+
+    @property
+    def under_way(self) -> bool:
+        """Whether it is not pushed yet."""
+        return not self._pushing.done()
+
+    async def pushed(self, claimed: Mapping[str, object]) -> PushedBlob:
+        """The layer, once it is pushed.
+
+        Args:
+            claimed: what the stage program says of it now that it is complete.
+
+        Raises:
+            CourierError: LayerInvalid.
+            RegistryError: it could not be pushed.
+        """
+        blob = await self._pushing
+        if self._found is not None:
+            check_figures(self._found, claimed, "the layer")
+        return blob
+
+    async def give_up(self) -> None:
+        """End it."""
+        self._pushing.cancel()
+        await asyncio.gather(self._pushing, return_exceptions=True)
+        self._file.close()
+
+    def _note(self, found: TarFigures) -> None:
+        self._found = found
+
+
+class EarlyPushes:
+    """Of one courier, one at a time: a layer that begins to grow before the one before is pushed waits until it is complete."""
+
+    def __init__(self, exchange: Exchange, pusher: BlobPusher) -> None:
+        self._exchange = exchange
+        self._pusher = pusher
+        self._pushes: list[EarlyPush] = []
+
+    def look(self) -> None:
+        """Begin to push what is being written, if that is large."""
+        inode = self._exchange.growing()
+        if inode is None or any(push.under_way or push.inode == inode for push in self._pushes):
+            return
+        try:
+            file, size = self._exchange.open_output(GROWING)
+        except CourierError:  # complete in the meantime
+            return
+        if size < LEAST:
+            file.close()
+            return
+        self._pushes.append(EarlyPush(file, self._exchange, self._pusher))
+
+    def of(self, name: str) -> EarlyPush | None:
+        """The push that reads what is `out/<name>` now.
+
+        Raises:
+            CourierError: LayerInvalid, there is no such file.
+        """
+        file, _ = self._exchange.open_output(name)
+        with file:
+            inode = os.fstat(file.fileno()).st_ino
+        return next((push for push in self._pushes if push.inode == inode), None)
+
+    async def give_up(self) -> None:
+        """End what nobody has asked for."""
+        await asyncio.gather(*(push.give_up() for push in self._pushes))
