@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from conveyor.config.remote_policy import RemotePolicy, policy_json
+from conveyor.jobs.resources import CPU_REQUEST
 from conveyor.shell.settings import Settings
 
 pytestmark = pytest.mark.cluster
@@ -42,6 +43,7 @@ EVERYTHING = {
         "privateHosts": ["git.corp", "10.0.0.1:8080", "[fd00::1]:8080"],
         "blockedNetworks": ["34.118.224.0/20", "2001:db8::/32"],
     },
+    "builds": {"cpuRequest": "0.25"},
     "buildPlatform": "linux/arm64",
     "tools": {
         "platforms": {
@@ -86,6 +88,8 @@ WRONG = {
     "relative hostPath": {"mounts": {"fromPaths": {"/srv": {"hostPath": {"path": "srv"}}}}},
     "host with a scheme": {"addRemote": {"allowedHosts": ["https://example.org"]}},
     "build platform without architecture": {"buildPlatform": "linux"},
+    "cpu in words": {"builds": {"cpuRequest": "two"}},
+    "less than no cpu": {"builds": {"cpuRequest": -1}},
     "host with a path": {"addRemote": {"privateHosts": ["git.corp/team"]}},
     "pattern in the middle": {"addRemote": {"allowedHosts": ["git.*.corp"]}},
     "address for a network": {"addRemote": {"blockedNetworks": ["10.0.0.1"]}},
@@ -301,6 +305,11 @@ def test_operator_reads_what_the_chart_sets(helm: str) -> None:
         "linux/arm64": "/var/lib/conveyor/tools/linux-arm64/usr/share/conveyor/tools",
         "linux/s390x": "/opt/tools",
     }
+    assert settings.stage_cpu_request == "0.25"
+    assert (
+        Settings.from_env(environment(helm, {"builds": {"cpuRequest": 0}})).stage_cpu_request == "0"
+    )
+    assert Settings.from_env(environment(helm, {})).stage_cpu_request == CPU_REQUEST
     assert settings.build_platform == "linux/arm64"
     assert Settings.from_env(environment(helm, {})).build_platform == Settings().build_platform
     assert settings.callback_url == "http://conveyor.conveyor-system.svc:8443"

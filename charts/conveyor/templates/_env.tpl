@@ -30,6 +30,8 @@
   value: {{ .Values.http.port | quote }}
 - name: CONVEYOR_MAX_JOBS
   value: {{ .Values.maxConcurrentJobs | quote }}
+- name: CONVEYOR_STAGE_CPU_REQUEST
+  value: {{ .Values.builds.cpuRequest | quote }}
 - name: CONVEYOR_DOCKER_ENDPOINT
   value: {{ .Values.builds.docker.endpoint | quote }}
 - name: CONVEYOR_DOCKER_TLS_DIR

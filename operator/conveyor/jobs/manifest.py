@@ -18,6 +18,7 @@ from conveyor.jobs.model import JobOrder, Tasks
 from conveyor.jobs.mounts import Volumes, VolumeSources, volumes_of
 from conveyor.jobs.own_containers import MOUNTS_VOLUME, courier_container, mounts_container
 from conveyor.jobs.repositories import repositories
+from conveyor.jobs.resources import CPU_REQUEST, stage_resources
 from conveyor.jobs.run_volumes import run_volumes
 from conveyor.plan.blocks import STAGE as DOCKERFILE
 from conveyor.plan.model import PlannedStage
@@ -39,6 +40,7 @@ class PodSettings:
         pull_policy: Of the courier image.
         ca_config_map: ConfigMap with the CA bundle in the build's namespace, "" for none.
         from_paths: Kubernetes volume source of every offered `mount: {fromPath: …}`.
+        cpu_request: See `stage_resources`.
     """
 
     courier_image: str
@@ -46,6 +48,7 @@ class PodSettings:
     ca_config_map: str = ""
     ca_key: str = "ca.crt"
     from_paths: VolumeSources = field(default_factory=dict)
+    cpu_request: str = CPU_REQUEST
 
 
 def run_id(build: ImageBuild) -> str:
@@ -199,7 +202,6 @@ def _plain(toleration: object) -> object:
 def _stage_container(
     order: JobOrder, build: ImageBuild, settings: PodSettings, task: str, mounts: Volumes
 ) -> Json:
-    resources = build.spec.pod_template.resources
     return {
         "name": names.CONTAINER_STAGE,
         "image": order.execution,
@@ -209,11 +211,7 @@ def _stage_container(
         "workingDir": "/",
         "env": [{"name": "CONVEYOR_TASK", "value": task}],
         "securityContext": {"runAsUser": 0, "runAsGroup": 0},
-        "resources": {
-            key: {name: str(amount) for name, amount in values.items()}
-            for key, values in (("requests", resources.requests), ("limits", resources.limits))
-            if values
-        },
+        "resources": stage_resources(build.spec.pod_template.resources, settings.cpu_request),
         "volumeMounts": [
             *_ca_mount(settings),
             *ssh.stage_mounts(order, build),

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from conveyor.api import names
+from conveyor.jobs.resources import OWN
 
 Json = dict[str, object]
 
@@ -16,11 +17,6 @@ MOUNTS_VOLUME: Final[Json] = {"name": "tmp", "emptyDir": {}}
 """What `mounts` fetches into; the Job that has it has other volumes to wait for."""
 # Owners, modes and capabilities of files, as an image has them.
 _LAYING: Final = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETFCAP")
-# The courier needs about 50 MiB, for a 3 GB layer too (ADR 4); a CPU limit would only make every stage wait.
-_RESOURCES: Final = {
-    "requests": {"cpu": "50m", "memory": "64Mi"},
-    "limits": {"memory": "512Mi"},
-}
 
 
 def courier_container(
@@ -69,7 +65,7 @@ def _own(
         "command": [*_PYTHON, program],
         "env": [{"name": key, "value": value} for key, value in env.items()],
         "securityContext": _security({"drop": ["ALL"]}),
-        "resources": dict(_RESOURCES),
+        "resources": dict(OWN),
         "terminationMessagePolicy": "File",
         "volumeMounts": list(mounts),
     }

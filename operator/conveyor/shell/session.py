@@ -115,6 +115,7 @@ class Sessions:
                 pull_policy=self._settings.image_pull_policy,
                 ca_config_map=names.ca_config_map_name(build.metadata.name) if pem else "",
                 from_paths=_from_paths(build, self._settings),
+                cpu_request=self._settings.stage_cpu_request,
             ),
             around=_surroundings(build, self._settings, ca=bool(pem)),
             tools=self._tools,

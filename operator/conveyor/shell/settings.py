@@ -8,9 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from conveyor.adapters.machine import own_platform
+from conveyor.api.quantity import quantity
 from conveyor.config.paths import clean
 from conveyor.config.platforms import is_platform, machine_of, normal_platform
 from conveyor.config.remote_policy import RemotePolicy, policy_of
+from conveyor.jobs.resources import CPU_REQUEST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,8 @@ class Settings:
     """Folders like tools_dir by machine (os/architecture), beside that of the operator's own."""
     build_platform: str = field(default_factory=own_platform)
     """BUILDPLATFORM of Dockerfiles."""
+    stage_cpu_request: str = CPU_REQUEST
+    """Processor that the container of a stage asks for where its ImageBuild does not say; "0" for nothing."""
     docker_endpoint: str = ""
     """Docker Engine of `backend: docker`, as in DOCKER_HOST; empty: there is none."""
     docker_tls_dir: str = ""
@@ -108,6 +112,11 @@ def _platform(text: str) -> str:
     if not is_platform(text.lower()):
         raise ValueError("must be OS/ARCH such as linux/arm64")
     return normal_platform(text)
+
+
+def _quantity(text: str) -> str:
+    quantity(text)
+    return text
 
 
 def _volumes(text: str) -> Mapping[str, Mapping[str, object]]:
@@ -179,6 +188,7 @@ _VARIABLES: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "tools_dir": ("TOOLS_DIR", str),
     "tools_platforms": ("TOOLS_PLATFORMS", _folders),
     "build_platform": ("BUILD_PLATFORM", _platform),
+    "stage_cpu_request": ("STAGE_CPU_REQUEST", _quantity),
     "docker_endpoint": ("DOCKER_ENDPOINT", str),
     "docker_tls_dir": ("DOCKER_TLS_DIR", str),
     "docker_network": ("DOCKER_NETWORK", str),

@@ -65,6 +65,12 @@ def test_the_stage_container_sees_what_it_sees_in_a_pod():
     host = stage["HostConfig"]
     assert (host["CapAdd"], host["CapDrop"], host.get("Privileged")) == ([], [], None)
     assert host["Memory"] == host["MemorySwap"] == 2 << 30
+    assert "CpuShares" not in host
+
+
+def test_commands_come_before_the_courier_where_processors_are_scarce():
+    found = turned(without_nodes())
+    assert found.courier.body["HostConfig"]["CpuShares"] * 10 <= 1024
 
 
 def test_only_the_courier_has_secrets():

@@ -4,11 +4,13 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from tests.unit.jobs.values import EXTERNAL, digest, sha, to_build
 
+from conveyor.api.quantity import quantity
 from conveyor.api.v1alpha1 import ImageBuild
 from conveyor.config.dockerfile import Instruction
 from conveyor.config.model import GitMapping, GitRemote
@@ -110,6 +112,35 @@ def made(what=None, owner=None, settings=SETTINGS):
         settings,
         Tasks(stage='{"stage":1}', courier='{"courier":1}'),
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "default", "expected"),
+    [
+        ({}, "50m", {"requests": {"cpu": "50m"}}),
+        ({}, "0", {}),
+        (
+            {"requests": {"memory": "1Gi"}},
+            "0.1",
+            {"requests": {"memory": "1Gi", "cpu": "0.1"}},
+        ),
+        ({"requests": {"cpu": 2}}, "50m", {"requests": {"cpu": "2"}}),
+        # Kubernetes takes a limit for the request as well.
+        ({"limits": {"cpu": "1"}}, "50m", {"limits": {"cpu": "1"}}),
+    ],
+)
+def test_processor_of_a_stage(given: Any, default: str, expected: Any) -> None:
+    settings = replace(SETTINGS, cpu_request=default)
+    owner = build(podTemplate={"resources": given})
+    containers = made(owner=owner, settings=settings)["spec"]["template"]["spec"]["containers"]
+    assert containers[0]["resources"] == expected
+
+
+def test_a_stage_outweighs_its_courier() -> None:
+    """What a container requests is its weight where processors are scarce."""
+    containers = made(owner=MINIMAL)["spec"]["template"]["spec"]["containers"]
+    stage, courier = (quantity(it["resources"]["requests"]["cpu"]) for it in containers)
+    assert stage >= 10 * courier
 
 
 def test_a_stage_that_waits_for_inputs_comes_second() -> None:
