@@ -26,11 +26,10 @@ lane "registry: client and courier against a real registry and git server" tests
 lane "api: CRD, CEL and chart against a real API server" tests/api
 lane "capture: the snapshot tool against Docker Engine" tests/capture
 lane "engine: conveyor build with Docker Engine and a registry" tests/engine
-lane "cluster: end to end" tests/cluster -n "${CONVEYOR_E2E_WORKERS:-4}" \
-    --ignore tests/cluster/test_reliability.py --ignore tests/cluster/test_election.py \
-    --ignore tests/cluster/test_platforms.py
+lane "cluster: end to end" tests/cluster -n "${CONVEYOR_E2E_WORKERS:-4}" -m "not kills" \
+    --ignore tests/cluster/test_election.py --ignore tests/cluster/test_platforms.py
 lane "corpus: Dockerfiles beside BuildKit and the legacy builder" tests/corpus
-lane "cluster: the operator is killed" tests/cluster/test_reliability.py -n 2
+lane "cluster: the operator is killed" tests/cluster -n 2 -m kills
 lane "cluster: two operators" tests/cluster/test_election.py
 lane "cluster: a node of another platform" tests/cluster/test_platforms.py
 # Last, for it makes the cluster anew: the operator is gone then.

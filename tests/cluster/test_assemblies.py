@@ -4,6 +4,7 @@ import io
 import tarfile
 from typing import Any
 
+import pytest
 from tests.cluster.builds import Build, image, stages, stages_of
 from tests.cluster.harness import Harness, Project
 from tests.cluster.registry import doubled, refs
@@ -174,6 +175,7 @@ COPY --from=build /made /made
 """
 
 
+@pytest.mark.kills
 def test_killed_before_it_is_published(lab: Harness) -> None:
     build = lab.build(_project(lab, SLOW))
     build.wait_jobs()

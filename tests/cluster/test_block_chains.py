@@ -1,5 +1,6 @@
 """FROM blocks that only follow each other: one pod for all of them, and each a stage that is stored by itself."""
 
+import pytest
 from tests.cluster.builds import Build, digests_of, image, stages, stages_of
 from tests.cluster.harness import Harness
 from tests.cluster.kube import CORE
@@ -171,6 +172,7 @@ def _until_the_first_block_is_stored(build: Build, lab: Harness) -> None:
     build.wait_for("the first block is stored", lambda _: lab.registry.stages(build.repo), 60)
 
 
+@pytest.mark.kills
 def test_killed_between_the_blocks(lab: Harness) -> None:
     """The Job goes on, and so does the build."""
     build = lab.build(lab.git_project({"werf.yaml": WERF, "Dockerfile": SLOW}))

@@ -106,6 +106,7 @@ RUN cat /one > /two
 """
 
 
+@pytest.mark.kills
 def test_killed_in_the_middle(lab: Harness) -> None:
     """The operator dies between two slices: the Job goes on, and so does the build."""
     project = lab.git_project({"werf.yaml": WERF, "Dockerfile": SLOW})

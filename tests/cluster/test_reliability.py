@@ -15,6 +15,8 @@ from tests.cluster.registry import doubled, refs
 
 from conveyor.api import names
 
+pytestmark = pytest.mark.kills
+
 META = "project: e2e\nconfigVersion: 1\n---\n"
 KILLS = 8
 

@@ -1,5 +1,6 @@
 """`backend: docker`: the operator with a real API server and a real Engine; no node, no kubelet."""
 
+import json
 import os
 import signal
 import socket
@@ -147,7 +148,11 @@ def _states(status: Json) -> dict[str, str]:
 
 def _pushed(lab: Lab, server: GitServer) -> str:
     """The same commit in the project's directory and on the server."""
-    commit = lab.commit({"werf.yaml": WERF, "src/a": "hello\n"})
+    return _push(lab, server, {"werf.yaml": WERF, "src/a": "hello\n"})
+
+
+def _push(lab: Lab, server: GitServer, files: Mapping[str, str]) -> str:
+    commit = lab.commit(files)
     lab.git("push", "-q", str(server.repo), "HEAD:refs/heads/main")
     return commit
 
@@ -239,6 +244,27 @@ def test_without_an_engine_it_is_refused(operator: Operator, lab: Lab) -> None:
     ready = next(it for it in status["conditions"] if it["type"] == "Ready")
     assert ready["reason"] == "NotSupported"
     assert "builds.docker.endpoint" in ready["message"]
+
+
+def test_another_platform_than_the_engines_is_refused_before_anything_starts(
+    operator: Operator, lab: Lab, git_server: GitServer
+) -> None:
+    """Though the operator has tools for it."""
+    operator.end()
+    tools = json.dumps({"linux/arm64": operator.env["CONVEYOR_TOOLS_DIR"]})
+    operator.env = {**operator.env, "CONVEYOR_TOOLS_PLATFORMS": tools}
+    operator.start()
+    werf = "project: other\nconfigVersion: 1\n---\nimage: app\ndockerfile: Dockerfile\nplatform: [linux/arm64]\n"
+    dockerfile = "FROM scratch\nCOPY Dockerfile /\n"
+    commit = _push(lab, git_server, {"werf.yaml": werf, "Dockerfile": dockerfile})
+    operator.build("other", source={"git": {"url": git_server.url, "commit": commit}})
+    status = operator.over("other")
+    ready = next(it for it in status["conditions"] if it["type"] == "Ready")
+    assert ready["reason"] == "PlatformNotAvailable"
+    assert "the Docker Engine builds for linux/amd64, not for linux/arm64" in ready["message"]
+    assert {row["state"] for image in status.get("images", ()) for row in image["stages"]} <= {
+        "Pending"
+    }
 
 
 def test_an_engine_that_is_away(operator: Operator, lab: Lab, tmp_path: Path) -> None:

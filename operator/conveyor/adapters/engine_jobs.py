@@ -253,6 +253,10 @@ class EngineJobs:
             await asyncio.sleep(0.2)
         await self.delete("", "jobs", namespace, name)
 
+    async def machine(self) -> str:
+        """Return the Engine's machine, `os/architecture`."""
+        return f"linux/{await self._architecture()}"
+
     async def _architecture(self) -> str:
         self._version = self._version or await self.api.get("/version")
         return str(self._version["Arch"])

@@ -26,6 +26,10 @@ _PHRASES: Final = (
     (_CHART.format("allowedHosts"), "allow it with --add-remote-allowed-host"),
     (_CHART.format("privateHosts"), "allow it with --add-remote-private-host"),
     (
+        r"the Docker Engine builds for (\S+), not for ([^\s;]+)",
+        r"the Docker Engine here builds for \1, not for \2; use --platform \1, or another Engine with --docker-host",
+    ),
+    (
         r"this operator has no (tools|ansible) for (\S+), only for (\S+); see tools\.platforms of its chart",
         r"the Docker Engine here builds for \3, not for \2; use --platform \3, or another Engine with --docker-host",
     ),

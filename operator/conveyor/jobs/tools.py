@@ -20,7 +20,11 @@ _WITHOUT_NETWORK = ("linux/amd64", "linux/arm64")
 
 
 def check_tools(
-    plan: BuildPlan, config: WerfConfig, tools: Collection[str], ansible: Collection[str]
+    plan: BuildPlan,
+    config: WerfConfig,
+    tools: Collection[str],
+    ansible: Collection[str],
+    engine: str = "",
 ) -> None:
     """Refuse a plan of which some stage cannot run.
 
@@ -29,6 +33,7 @@ def check_tools(
         config: Says the lines of images.
         tools: Machines (`os/architecture`) with stage tools.
         ansible: Machines with the tools of ansible, too.
+        engine: Machine of the Docker Engine that runs everything; "": nodes of any machine may.
 
     Raises:
         UserError: PlatformNotAvailable, one line for every image.
@@ -38,7 +43,7 @@ def check_tools(
     problems = (
         f"{lines.get(owners[image.block_of or image.name], '')}: image {shown(image.image)}: {problem}"
         for image in plan.images
-        for problem in _problems(image, tools, ansible)
+        for problem in _problems(image, tools, ansible, engine)
     )
     found = tuple(dict.fromkeys(problems))
     if found:
@@ -46,11 +51,13 @@ def check_tools(
 
 
 def _problems(
-    image: PlannedImage, tools: Collection[str], ansible: Collection[str]
+    image: PlannedImage, tools: Collection[str], ansible: Collection[str], engine: str
 ) -> Iterator[str]:
     stages = [stage for stage in image.stages if _runs(stage)]
     machine = machine_of(stages[0].platform) if stages else ""
-    if stages and machine not in tools:
+    if stages and engine not in ("", machine):
+        yield f"the Docker Engine builds for {engine}, not for {machine}"
+    elif stages and machine not in tools:
         yield f"this operator has no tools for {_only(machine, tools)}"
     elif machine not in ansible and any(stage.work.tasks for stage in stages):
         yield f"this operator has no ansible for {_only(machine, ansible)}"

@@ -70,7 +70,7 @@ class Answers:
         check_buildable(outcome)
         check_given(outcome, session.build.spec)
         ansible = [machine for machine, tools in session.tools.items() if tools.ansible]
-        check_tools(outcome, config, session.tools, ansible)
+        check_tools(outcome, config, session.tools, ansible, session.engine)
         return outcome
 
     async def _known_or_asked(self, session: Session, question: Question, run: str) -> Answer:

@@ -52,6 +52,16 @@ class Backends:
         _check(build, keeps=bool(self._engine.claims))
         return self._engine
 
+    async def engine(self, build: ImageBuild) -> str:
+        """Return the machine (`os/architecture`) of the Docker Engine that runs the build's Jobs, "" where nodes do.
+
+        Raises:
+            UserError: NotSupported.
+            NotYet: The Engine does not answer.
+        """
+        runs = self.of(build)
+        return await self._engine.machine() if self._engine and runs is self._engine else ""
+
 
 def _check(build: ImageBuild, *, keeps: bool) -> None:
     """Refuse what only pods have; an Engine that `keeps` has volumes for what outlives a build."""

@@ -53,7 +53,7 @@ class Dispatcher:
     def __init__(
         self, backends: Backends, locks: Locks, events: EventRecorder, reports: Reports
     ) -> None:
-        self._backends = backends
+        self.backends = backends
         self._locks = locks
         self._events = events
         self._reports = reports
@@ -69,7 +69,7 @@ class Dispatcher:
         Raises:
             UserError: NotSupported, there is no such backend here, or it cannot do what the spec asks for.
         """
-        return self._backends.of(build)
+        return self.backends.of(build)
 
     async def start(
         self,

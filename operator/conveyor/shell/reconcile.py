@@ -139,8 +139,8 @@ class Reconciler:
 
     async def _open(self, build: ImageBuild, run: Run) -> Look:
         """Find what the look works with; commits of branches are in status before anything is planned with them."""
-        self._dispatcher.jobs(build)  # raises what this backend cannot do
-        session = await self._sessions.open(build)
+        engine = await self._dispatcher.backends.engine(build)  # raises what this backend cannot do
+        session = replace(await self._sessions.open(build), engine=engine)
         if not run.commit and session.git is not None:
             run = replace(run, commit=await self._resolve(session))
             session = await self._record(session, run)

@@ -41,7 +41,10 @@ from conveyor.shell.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """Connections of one ImageBuild, the stage tools by machine (`os/architecture`), `platforms` of its `Sessions`."""
+    """Connections of one ImageBuild, the stage tools by machine (`os/architecture`), `platforms` of its `Sessions`.
+
+    `engine` is the machine of the Docker Engine that runs its Jobs, "" where nodes do.
+    """
 
     build: ImageBuild
     storage: StagesStorage
@@ -51,6 +54,7 @@ class Session:
     around: Surroundings
     tools: Mapping[str, Tools] = field(default_factory=dict)
     platforms: tuple[str, ...] = ()
+    engine: str = ""
 
 
 class Sessions:

@@ -218,6 +218,10 @@ def test_hosts_of_add():
             f"this operator has no tools for {_only('linux/arm64', ['linux/amd64'])}",
             "the Docker Engine here builds for linux/amd64, not for linux/arm64; use --platform linux/amd64",
         ),
+        (
+            "the Docker Engine builds for linux/amd64, not for linux/arm64",
+            "the Docker Engine here builds for linux/amd64, not for linux/arm64; use --platform linux/amd64",
+        ),
         ("spec.repo: wrong; spec.stageTimeout too", "--repo: wrong; --stage-timeout too"),
         ("ImageBuild.spec.secrets: too many", "--secret: too many"),
         ("the pod was lost (no result)", "the container was lost (no result)"),

@@ -228,6 +228,18 @@ def test_what_has_to_run_needs_tools():
     check_tools(HALF, CONFIG, ["linux/amd64", "linux/arm64"], [])
 
 
+def test_an_engine_builds_for_its_own_machine_whatever_tools_there_are():
+    machines = ["linux/amd64", "linux/arm64"]
+    with pytest.raises(UserError) as caught:
+        check_tools(HALF, CONFIG, machines, [], "linux/amd64")
+    assert caught.value.reason == "PlatformNotAvailable"
+    assert caught.value.message == (
+        'werf.yaml:7: image "app": the Docker Engine builds for linux/amd64, not for linux/arm64'
+    )
+    check_tools(HALF, CONFIG, machines, [], "linux/arm64")
+    check_tools(STORED, CONFIG, [], [], "linux/amd64")
+
+
 def test_what_counts_is_where_a_stage_runs():
     stage = replace(to_build("app/dockerfile", base=EXTERNAL), platform="linux/arm64")
     made = plan(replace(image(stage), platform="linux/amd64"))

@@ -32,7 +32,7 @@ async def test_a_platform_without_tools_is_refused_with_the_line_of_its_image():
         "project: p\nconfigVersion: 1\n---\nimage: a\nfrom: x:1\nplatform: [linux/arm64]\nshell: {install: [x]}\n"
     )
     session = SimpleNamespace(
-        build=BUILD, git=None, remotes=SimpleNamespace(open=None), tools=TOOLS
+        build=BUILD, git=None, remotes=SimpleNamespace(open=None), tools=TOOLS, engine=""
     )
     with pytest.raises(UserError) as caught:
         await Answers().plan(session, made, Facts(commit=""), (), "run")
@@ -57,7 +57,7 @@ class Repo:
 
 async def test_a_users_mistake_is_told_as_such_and_before_an_outage():
     session = SimpleNamespace(
-        build=BUILD, git=Repo(), remotes=SimpleNamespace(open=None), tools=TOOLS
+        build=BUILD, git=Repo(), remotes=SimpleNamespace(open=None), tools=TOOLS, engine=""
     )
     with pytest.raises(UserError, match="git submodules") as caught:
         await Answers().plan(session, CONFIG, Facts(commit=COMMIT), (), "run")
@@ -86,7 +86,9 @@ async def test_recorded_commits_of_other_repositories_are_planned_with():
     async def open_git(_url, _secret):
         return library
 
-    session = SimpleNamespace(build=BUILD, git=None, remotes=Remotes(BUILD, open_git), tools=TOOLS)
+    session = SimpleNamespace(
+        build=BUILD, git=None, remotes=Remotes(BUILD, open_git), tools=TOOLS, engine=""
+    )
     known = (RemoteStatus(url=url, branch="main", commit=COMMIT),)
     facts = Facts(commit="", answers=head_facts(known))
     answers = Answers()

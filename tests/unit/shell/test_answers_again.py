@@ -60,7 +60,9 @@ def session():
     )
     remotes = SimpleNamespace(open=None)
     build = SimpleNamespace(spec=spec)
-    return SimpleNamespace(build=build, git=Git(), remotes=remotes, storage=Storage(), tools=TOOLS)
+    return SimpleNamespace(
+        build=build, git=Git(), remotes=remotes, storage=Storage(), tools=TOOLS, engine=""
+    )
 
 
 @pytest.fixture

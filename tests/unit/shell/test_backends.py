@@ -40,6 +40,17 @@ def test_without_an_engine_it_is_refused():
     assert caught.value.reason is Reason.NOT_SUPPORTED
 
 
+async def test_the_machine_of_a_build():
+    async def machine():
+        return "linux/arm64"
+
+    both = Backends(CLUSTER, SimpleNamespace(claims={}, machine=machine))
+    assert await both.engine(build()) == ""
+    assert await both.engine(build(backend="docker")) == "linux/arm64"
+    with pytest.raises(UserError, match=r"builds\.docker\.endpoint"):
+        await Backends(CLUSTER, None).engine(build(backend="docker"))
+
+
 @pytest.mark.parametrize(
     ("spec", "told"),
     [
