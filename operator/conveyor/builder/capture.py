@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 
+from conveyor.builder.handover import GROWING
 from conveyor.builder.layer import write_layer
-
-PART = "layer.part"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ def capture(
         A layer of `out/RUN.json` (`docs/stage-task.md`).
     """
     # One name for whatever is being written: the courier looks for it, and begins to push what is large.
-    part = os.path.join(os.path.dirname(path), PART)
+    part = os.path.join(os.path.dirname(path), GROWING)
     out = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     try:
         figures = write_layer(snapshot.changes(within), root, out)

@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from typing import BinaryIO, Final
 
 from conveyor.builder.courier_errors import CourierError
-from conveyor.builder.courier_io import GROWING, Exchange
+from conveyor.builder.courier_io import Exchange
 from conveyor.builder.courier_push import BlobPusher
 from conveyor.builder.courier_report import PushedBlob
 from conveyor.builder.courier_tars import growing_tar
+from conveyor.builder.handover import GROWING
 from conveyor.builder.layer_check import TarFigures, check_figures
 
 LEAST: Final = 8 << 20  # a smaller layer is complete before anybody has looked

@@ -20,8 +20,8 @@ import stat
 from typing import BinaryIO, Final
 
 from conveyor.builder.courier_errors import CourierError
+from conveyor.builder.handover import GROWING
 
-GROWING: Final = "layer.part"
 _MAX_JSON: Final = 1 << 20
 _SAFE: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

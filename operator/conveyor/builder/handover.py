@@ -30,6 +30,7 @@ from _socket import (
 from conveyor.builder.rootfs import Rootfs
 
 ADDRESS = "\0conveyor.dev/io"
+GROWING = "layer.part"  # of `out/`: the layer that the stage program is writing
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _RIGHTS = struct.Struct("i")
 _ANSWER_SECONDS = 10
