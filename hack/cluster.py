@@ -120,8 +120,7 @@ def down(console: Console, options: argparse.Namespace) -> None:
     """Remove the cluster; with --all also the data, the images, our dockerd and the cache."""
     if engine.answers(console):
         nodes.delete(console)
-        with console.step("removing registry and git server"):
-            services.remove(console, volumes=options.all)
+        services.remove(console, volumes=options.all)
         if options.all:
             with console.step("removing images"):
                 image_store.remove_all(console)

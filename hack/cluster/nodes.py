@@ -163,7 +163,8 @@ def delete(console: Console) -> None:
         return
     with console.step("removing the old cluster"):
         names = [container.name for container in found]
-        console.run(["docker", "rm", "--force", "--volumes", *names], timeout=120)
+        command = ["docker", "rm", "--force", "--volumes", *names]
+        console.run(command, timeout=settings.REMOVAL_SECONDS)
         settings.kubeconfig().unlink(missing_ok=True)
 
 

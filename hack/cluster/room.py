@@ -35,7 +35,9 @@ def ensure(console: Console, needed: int = NEEDED) -> None:
 def _clear(console: Console) -> None:
     nodes.delete(console)
     services.remove(console, volumes=True)
-    console.run(["docker", "image", "prune", "--force"], timeout=300, check=False)
+    console.run(
+        ["docker", "image", "prune", "--force"], timeout=settings.REMOVAL_SECONDS, check=False
+    )
 
 
 def _place() -> Path:

@@ -277,9 +277,10 @@ def ensure_base_images(console: Console, found: Addresses) -> None:
 
 def remove(console: Console, *, volumes: bool) -> None:
     """Remove both containers and the network; the data too if asked."""
-    for name in (settings.REGISTRY_CONTAINER, settings.GIT_CONTAINER):
-        console.run(["docker", "rm", "--force", name], timeout=60, check=False)
-    console.run(["docker", "network", "rm", settings.NETWORK], timeout=60, check=False)
-    if volumes:
-        for name in (settings.REGISTRY_VOLUME, settings.GIT_VOLUME):
-            console.run(["docker", "volume", "rm", name], timeout=60, check=False)
+    with console.step("removing registry and git server", slow="minutes where they hold much"):
+        for name in (settings.REGISTRY_CONTAINER, settings.GIT_CONTAINER):
+            console.run(["docker", "rm", "--force", name], timeout=60, check=False)
+        console.run(["docker", "network", "rm", settings.NETWORK], timeout=60, check=False)
+        for name in (settings.REGISTRY_VOLUME, settings.GIT_VOLUME) if volumes else ():
+            command = ["docker", "volume", "rm", name]
+            console.run(command, timeout=settings.REMOVAL_SECONDS, check=False)

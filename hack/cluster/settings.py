@@ -29,6 +29,9 @@ PUBLISHED_NODE_IMAGE = (
 SUBNETS = ("10.203.0.0/24", "192.168.203.0/24", "172.31.203.0/24")
 POD_SUBNET = "10.244.0.0/16"
 
+# Tens of gigabytes in small files, on a slow disk.
+REMOVAL_SECONDS = 900
+
 REGISTRY_CONTAINER = "conveyor-registry"
 REGISTRY_VOLUME = "conveyor-registry"
 GIT_CONTAINER = "conveyor-git"

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from conveyor.api.model import Model, Rule
 from conveyor.api.refs import LocalRef
-from conveyor.api.source import PASSWORD_PATTERN, URL_PATTERN, GitSource
+from conveyor.api.source import GitSource, url_rules
 
 _PORTS: Final = {"http": 80, "https": 443, "ssh": 22}
 _SCP: Final = re.compile(r"[^@/:\s]+@([^:/\s]+):(.+)")
@@ -26,19 +26,9 @@ Address = tuple[str, str, int, tuple[str, ...]]
 class GitCredential(Model):
     """A Secret and the repositories that it is for."""
 
-    rules: ClassVar[tuple[Rule, ...]] = (
-        Rule(
-            cel=r"self.url.matches('^(http|https|ssh)://[^\\s]+$')",
-            message="url must be https://HOST…, http://HOST… or ssh://HOST…",
-            holds=lambda it: re.fullmatch(URL_PATTERN, it.url) is not None,
-            field="url",
-        ),
-        Rule(
-            cel=f"!self.url.matches('{PASSWORD_PATTERN}')",
-            message="url must not contain a password; it is in the Secret",
-            holds=lambda it: re.match(PASSWORD_PATTERN, it.url) is None,
-            field="url",
-        ),
+    rules: ClassVar[tuple[Rule, ...]] = url_rules(
+        "url must be https://HOST…, http://HOST… or ssh://HOST…",
+        "url must not contain a password; it is in the Secret",
     )
 
     url: str = Field(min_length=1, max_length=1024)

@@ -8,20 +8,13 @@ from typing import ClassVar
 from pydantic import Field
 
 from conveyor.api.model import Model, Rule
-from conveyor.api.refs import NAME_PATTERN, SecretKeyRef, is_object_name
+from conveyor.api.refs import SecretKeyRef, name_rule
 
 
 class PersistentVolumeClaim(Model):
     """The same as a pod's volume of this kind."""
 
-    rules: ClassVar[tuple[Rule, ...]] = (
-        Rule(
-            cel=f"self.claimName.matches('{NAME_PATTERN}')",
-            message="claimName must be an object's name: lower-case letters, digits, '-' and '.'",
-            holds=lambda it: is_object_name(it.claim_name),
-            field="claimName",
-        ),
-    )
+    rules: ClassVar[tuple[Rule, ...]] = (name_rule("claimName", lambda it: it.claim_name),)
 
     claim_name: str = Field(min_length=1, max_length=253)
     """Name of a PersistentVolumeClaim in this namespace."""

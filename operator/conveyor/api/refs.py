@@ -4,31 +4,30 @@ In: names. Out: frozen values.
 """
 
 import re
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from pydantic import Field
 
 from conveyor.api.model import Model, Rule
 
-NAME_PATTERN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+_NAME = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 
 
-def is_object_name(text: str) -> bool:
-    """Whether an object may have this name."""
-    return re.fullmatch(NAME_PATTERN, text) is not None
+def name_rule(field: str, get: Callable[[Any], str]) -> Rule:
+    """The rule of a field that has an object's name."""
+    return Rule(
+        cel=f"self.{field}.matches('{_NAME}')",
+        message=f"{field} must be an object's name: lower-case letters, digits, '-' and '.'",
+        holds=lambda it: re.fullmatch(_NAME, get(it)) is not None,
+        field=field,
+    )
 
 
 class LocalRef(Model):
     """An object of this namespace by name."""
 
-    rules: ClassVar[tuple[Rule, ...]] = (
-        Rule(
-            cel=f"self.name.matches('{NAME_PATTERN}')",
-            message="name must be an object's name: lower-case letters, digits, '-' and '.'",
-            holds=lambda ref: is_object_name(ref.name),
-            field="name",
-        ),
-    )
+    rules: ClassVar[tuple[Rule, ...]] = (name_rule("name", lambda ref: ref.name),)
 
     name: str = Field(min_length=1, max_length=253)
     """Name of the object."""

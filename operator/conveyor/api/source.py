@@ -12,8 +12,8 @@ from pydantic import Field
 from conveyor.api.model import Model, Rule
 from conveyor.api.refs import LocalRef
 
-URL_PATTERN = r"^(http|https|ssh)://[^\s]+$"
-PASSWORD_PATTERN = r"^[a-z]+://[^/@]*:[^/@]*@"  # noqa: S105 - a pattern that finds passwords
+_URL = r"^(http|https|ssh)://[^\s]+$"
+_PASSWORD = r"^[a-z]+://[^/@]*:[^/@]*@"  # noqa: S105 - a pattern that finds passwords
 _COMMIT = r"^([0-9a-f]{40}|[0-9a-f]{64})$"
 # What git-check-ref-format(1) forbids, and a leading "-", which git would read as an option.
 _REF = r"^[^\s~^:?*\[\\-][^\s~^:?*\[\\]*$"
@@ -52,6 +52,24 @@ def _ref_rule(field: str, get: Callable[["GitSource"], str | None]) -> Rule:
     )
 
 
+def url_rules(form: str, password: str) -> tuple[Rule, Rule]:
+    """Rules of a field `url`, with what is said when its form is wrong and when it has a password."""
+    return (
+        Rule(
+            cel=r"self.url.matches('^(http|https|ssh)://[^\\s]+$')",
+            message=form,
+            holds=lambda it: re.fullmatch(_URL, it.url) is not None,
+            field="url",
+        ),
+        Rule(
+            cel=f"!self.url.matches('{_PASSWORD}')",
+            message=password,
+            holds=lambda it: re.match(_PASSWORD, it.url) is None,
+            field="url",
+        ),
+    )
+
+
 def _is_full_commit(git: "GitSource") -> bool:
     return git.commit is None or re.fullmatch(_COMMIT, git.commit) is not None
 
@@ -65,17 +83,9 @@ class GitSource(Model):
             message="give exactly one of commit, branch and tag",
             holds=lambda git: [git.commit, git.branch, git.tag].count(None) == 2,
         ),
-        Rule(
-            cel=r"self.url.matches('^(http|https|ssh)://[^\\s]+$')",
-            message="url must be https://…, http://… or ssh://… (git@host:path is ssh://git@host/path)",
-            holds=lambda git: re.fullmatch(URL_PATTERN, git.url) is not None,
-            field="url",
-        ),
-        Rule(
-            cel=f"!self.url.matches('{PASSWORD_PATTERN}')",
-            message="url must not contain a password; put it into a Secret named by secretRef",
-            holds=lambda git: re.match(PASSWORD_PATTERN, git.url) is None,
-            field="url",
+        *url_rules(
+            "url must be https://…, http://… or ssh://… (git@host:path is ssh://git@host/path)",
+            "url must not contain a password; put it into a Secret named by secretRef",
         ),
         Rule(
             cel=f"!has(self.commit) || self.commit.matches('{_COMMIT}')",

@@ -33,6 +33,7 @@ from conveyor.plan.dockerfile_source import (
     Progress,
     Source,
     check_reference,
+    needed_blocks,
     read_source,
     references,
     unhashed_text,
@@ -129,14 +130,11 @@ def plan_dockerfile(
 def _needed(source: Source, progress: Progress, *, in_order: bool) -> list[Block]:
     """Return the blocks as they are executed, in the order of the file."""
     first = source.parsed.blocks[0 if in_order else source.target.index : source.target.index + 1]
-    found = {block.index: with_triggers(source, block, progress) for block in first}
-    waiting = [*found.values()]
-    while waiting:
-        for other in references(source, waiting.pop()):
-            if other.index not in found:
-                found[other.index] = with_triggers(source, other, progress)
-                waiting.append(found[other.index])
-    return [found[index] for index in sorted(found)]
+
+    def executed(block: Block) -> Block:
+        return with_triggers(source, block, progress)
+
+    return [*map(executed, needed_blocks(first, lambda it: references(source, executed(it))))]
 
 
 def _plan_block(

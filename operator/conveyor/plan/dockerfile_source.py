@@ -7,7 +7,7 @@ ignore text, and which block each FROM and COPY --from means. Questions that are
 
 import posixpath
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from conveyor.api.errors import UserError
@@ -201,6 +201,20 @@ def references(source: Source, block: Block) -> list[Block]:
     named = (name for one in block.instructions for name in sources_of(one))
     copied = (source_block(source.parsed, block, name) for name in named)
     return [other for other in (base, *copied) if other is not None]
+
+
+def needed_blocks(
+    first: Iterable[Block], references: Callable[[Block], Iterable[Block]]
+) -> list[Block]:
+    """Return blocks, and all that they refer to, in the order of the file."""
+    found = {block.index: block for block in first}
+    waiting = [*found.values()]
+    while waiting:
+        for other in references(waiting.pop()):
+            if other.index not in found:
+                found[other.index] = other
+                waiting.append(other)
+    return [found[index] for index in sorted(found)]
 
 
 def unhashed_text(block: Block, below: Iterable[str]) -> str:

@@ -26,6 +26,7 @@ from conveyor.plan.dockerfile_source import (
     Progress,
     Source,
     check_reference,
+    needed_blocks,
     read_source,
 )
 from conveyor.plan.dockerfile_steps import StepMaker
@@ -117,7 +118,7 @@ class _Blocks:
 
     def rows(self) -> list[PlannedImage]:
         """Plan the needed blocks in the order of the file; each may only refer to earlier ones."""
-        needed = self._needed()
+        needed = needed_blocks([self.source.target], self._references)
         self._ask_bases(needed)
         for block in needed:
             self.planned[block.index] = self._plan(block)
@@ -139,15 +140,6 @@ class _Blocks:
         self._ask_bases(others)
         for block in others:
             self.planned[block.index] = self._plan(block)
-
-    def _needed(self) -> list[Block]:
-        found, waiting = {self.source.target.index}, [self.source.target]
-        while waiting:
-            for other in self._references(waiting.pop()):
-                if other.index not in found:
-                    found.add(other.index)
-                    waiting.append(other)
-        return [self.source.parsed.blocks[index] for index in sorted(found)]
 
     def _references(self, block: Block) -> list[Block]:
         parsed = self.source.parsed
