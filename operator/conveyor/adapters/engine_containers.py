@@ -267,7 +267,7 @@ def _security(context: Json) -> Json:
 
 
 def _resources(role: str, resources: Json) -> Json:
-    """Limits, and a lower weight of the courier; what a container requests matters to a scheduler otherwise."""
+    """Limits, and a lower weight of what is not the stage; requests matter to a scheduler otherwise."""
     limits = resources.get("limits") or {}
     if unknown := limits.keys() - _RESOURCES:
         raise refused(f"spec.podTemplate.resources.limits: {', '.join(sorted(unknown))}")

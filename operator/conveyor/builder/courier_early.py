@@ -25,9 +25,7 @@ class EarlyPush:
 
     def __init__(self, file: BinaryIO, exchange: Exchange, pusher: BlobPusher) -> None:
         self._file = file
-        self._found: TarFigures | None = None
-        push = pusher.push(lambda: growing_tar(exchange, file.fileno()), self._note)
-        self._pushing = asyncio.create_task(push)
+        self._pushing = asyncio.create_task(self._push(exchange, pusher))
 
     @property
     def inode(self) -> int:
@@ -49,9 +47,8 @@ class EarlyPush:
             CourierError: LayerInvalid.
             RegistryError: it could not be pushed.
         """
-        blob = await self._pushing
-        if self._found is not None:
-            check_figures(self._found, claimed, "the layer")
+        blob, found = await self._pushing
+        check_figures(found, claimed, "the layer")
         return blob
 
     async def give_up(self) -> None:
@@ -60,8 +57,11 @@ class EarlyPush:
         await asyncio.gather(self._pushing, return_exceptions=True)
         self._file.close()
 
-    def _note(self, found: TarFigures) -> None:
-        self._found = found
+    async def _push(self, exchange: Exchange, pusher: BlobPusher) -> tuple[PushedBlob, TarFigures]:
+        found: list[TarFigures] = []  # of each attempt
+        descriptor = self._file.fileno()
+        blob = await pusher.push(lambda: growing_tar(exchange, descriptor), found.append)
+        return blob, found[-1]
 
 
 class EarlyPushes:

@@ -44,7 +44,7 @@ _KINDS = {
 
 
 class TarFile:
-    """An archive being written to an open file descriptor.
+    """An archive being written to an open file descriptor; what is in the file stays as it is, for the courier may read along.
 
     Attributes:
         size: Bytes so far, the ones still buffered included.
