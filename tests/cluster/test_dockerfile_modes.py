@@ -212,3 +212,38 @@ def test_a_wrong_trigger_is_told_before_any_job(lab: Harness) -> None:
     assert message.startswith(f"Dockerfile:3: FROM {base} runs its ONBUILD 'COPY --from=nowhere ")
     assert message.endswith("a stage cannot copy from itself (circular)")
     assert build.jobs() == []
+
+
+APART = """\
+FROM debian:bookworm AS one
+RUN sleep 4; echo one > /one
+FROM debian:bookworm AS two
+RUN sleep 4; echo two > /two
+FROM debian:bookworm
+COPY --from=one /one /
+COPY --from=two /two /
+RUN cat /one /two > /both
+"""
+# Too much for a node to take two of them; the control plane of the development cluster has room for one.
+APART_POD = {
+    "tolerations": [
+        {
+            "key": "node-role.kubernetes.io/control-plane",
+            "operator": "Exists",
+            "effect": "NoSchedule",
+        }
+    ],
+    "resources": {"requests": {"cpu": "1100m"}},
+}
+
+
+def test_independent_blocks_run_at_once_on_different_nodes(lab: Harness) -> None:
+    project = lab.git_project({"werf.yaml": TO_STAGE2.rpartition("target")[0], "Dockerfile": APART})
+    build = lab.build(project, podTemplate=APART_POD)
+    status = build.wait_ready()
+    both = [it for it in image(status, "seed")["stages"] if it["name"] != "dockerfile"]
+    assert len({it["job"] for it in both}) == 2
+    assert max(it["startedAt"] for it in both) < min(it["finishedAt"] for it in both)
+    nodes = {pod["metadata"]["labels"]["job-name"]: pod["spec"]["nodeName"] for pod in build.pods()}
+    assert len({nodes[it["job"]] for it in both}) == 2
+    assert lab.pods.shell(refs(status)["seed"], "cat /both") == "one\ntwo\n"
