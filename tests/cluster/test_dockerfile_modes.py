@@ -6,8 +6,10 @@ from collections.abc import Iterator
 import pytest
 from tests.cluster.builds import Build, condition, image, stages
 from tests.cluster.harness import Harness
-from tests.cluster.kube import Json
+from tests.cluster.kube import CORE, Json
 from tests.cluster.registry import refs
+
+from conveyor.api.quantity import quantity
 
 META = "project: e2e\nconfigVersion: 1\n---\n"
 TO_STAGE2 = META + "image: seed\ndockerfile: Dockerfile\ntarget: stage2\n"
@@ -224,22 +226,19 @@ COPY --from=one /one /
 COPY --from=two /two /
 RUN cat /one /two > /both
 """
-# Too much for a node to take two of them; the control plane of the development cluster has room for one.
-APART_POD = {
-    "tolerations": [
-        {
-            "key": "node-role.kubernetes.io/control-plane",
-            "operator": "Exists",
-            "effect": "NoSchedule",
-        }
-    ],
-    "resources": {"requests": {"cpu": "1100m"}},
+ANYWHERE = {
+    "key": "node-role.kubernetes.io/control-plane",
+    "operator": "Exists",
+    "effect": "NoSchedule",
 }
 
 
 def test_independent_blocks_run_at_once_on_different_nodes(lab: Harness) -> None:
     project = lab.git_project({"werf.yaml": TO_STAGE2.rpartition("target")[0], "Dockerfile": APART})
-    build = lab.build(project, podTemplate=APART_POD)
+    # Half of the largest node: none has room for two of them and what else is there.
+    cpus = (node["status"]["allocatable"]["cpu"] for node in lab.kube.list(f"{CORE}/nodes"))
+    half = {"requests": {"cpu": f"{int(max(map(quantity, cpus)) * 500)}m"}}
+    build = lab.build(project, podTemplate={"tolerations": [ANYWHERE], "resources": half})
     status = build.wait_ready()
     both = [it for it in image(status, "seed")["stages"] if it["name"] != "dockerfile"]
     assert len({it["job"] for it in both}) == 2
