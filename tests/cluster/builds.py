@@ -16,6 +16,11 @@ from conveyor.api import names
 STAGE_PER_JOB, IMAGE_PER_JOB = "StagePerJob", "ImagePerJob"
 LONG = 420.0
 """Seconds for a build of some stages on two busy cores."""
+CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
+ANYWHERE: Json = {
+    "tolerations": [{"key": CONTROL_PLANE, "operator": "Exists", "effect": "NoSchedule"}]
+}
+"""A podTemplate of pods that every node of the development cluster takes."""
 _EVERY = 0.4
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from tests.cluster.builds import Build, condition, image, stages
+from tests.cluster.builds import ANYWHERE, Build, condition, image, stages
 from tests.cluster.harness import Harness
 from tests.cluster.kube import CORE, Json
 from tests.cluster.registry import refs
@@ -226,11 +226,6 @@ COPY --from=one /one /
 COPY --from=two /two /
 RUN cat /one /two > /both
 """
-ANYWHERE = {
-    "key": "node-role.kubernetes.io/control-plane",
-    "operator": "Exists",
-    "effect": "NoSchedule",
-}
 
 
 def test_independent_blocks_run_at_once_on_different_nodes(lab: Harness) -> None:
@@ -238,7 +233,7 @@ def test_independent_blocks_run_at_once_on_different_nodes(lab: Harness) -> None
     # Half of the largest node: none has room for two of them and what else is there.
     cpus = (node["status"]["allocatable"]["cpu"] for node in lab.kube.list(f"{CORE}/nodes"))
     half = {"requests": {"cpu": f"{int(max(map(quantity, cpus)) * 500)}m"}}
-    build = lab.build(project, podTemplate={"tolerations": [ANYWHERE], "resources": half})
+    build = lab.build(project, podTemplate={**ANYWHERE, "resources": half})
     status = build.wait_ready()
     both = [it for it in image(status, "seed")["stages"] if it["name"] != "dockerfile"]
     assert len({it["job"] for it in both}) == 2

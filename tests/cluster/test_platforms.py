@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from tests.cluster.builds import Build, condition, image
+from tests.cluster.builds import ANYWHERE, CONTROL_PLANE, Build, condition, image
 from tests.cluster.harness import Harness
 from tests.cluster.kube import CORE, Json, Kube
 from tests.cluster.platform_base import Pusher
@@ -20,8 +20,6 @@ from tests.cluster.platform_base import Pusher
 AMD, ARM = {"os": "linux", "architecture": "amd64"}, {"os": "linux", "architecture": "arm64"}
 PLATFORMS = {"linux/amd64": AMD, "linux/arm64": ARM}
 ARCH, OLD_ARCH = "kubernetes.io/arch", "beta.kubernetes.io/arch"
-CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
-POD = {"tolerations": [{"key": CONTROL_PLANE, "operator": "Exists", "effect": "NoSchedule"}]}
 
 WERF = """\
 project: e2e
@@ -139,7 +137,7 @@ def test_blocks_run_on_the_build_platform_for_every_target(lab: Harness, arm_nod
     arm_node.start()
     base = _base(lab, AMD, ARM)
     files = {"werf.yaml": CROSS_WERF, "Dockerfile": CROSS.format(base=base)}
-    build = lab.build(lab.git_project(files), podTemplate=POD)
+    build = lab.build(lab.git_project(files), podTemplate=ANYWHERE)
     status = build.wait_ready()
 
     _ran_on_their_nodes(build, arm_node.name)
@@ -174,7 +172,7 @@ def test_an_image_may_be_of_the_platform_that_its_from_says(
     """Without `platform` in werf.yaml the image is what its base is."""
     arm_node.start()
     text = f'FROM --platform=linux/arm64 {_base(lab, AMD, ARM)}\nRUN echo "on $MARK" > /made\n'
-    build = lab.build(lab.git_project({"werf.yaml": ONE, "Dockerfile": text}), podTemplate=POD)
+    build = lab.build(lab.git_project({"werf.yaml": ONE, "Dockerfile": text}), podTemplate=ANYWHERE)
     status = build.wait_ready()
     assert {pod["spec"]["nodeName"] for pod in build.pods()} == {arm_node.name}
     ref = image(status, "app")["ref"]
@@ -214,7 +212,7 @@ def _base(lab: Harness, *platforms: Json) -> str:
 def _start(lab: Harness) -> Build:
     base = _base(lab, AMD, ARM)
     files = {"werf.yaml": WERF.format(base=base), "Dockerfile": DOCKERFILE.format(base=base)}
-    return lab.build(lab.git_project(files), podTemplate=POD)
+    return lab.build(lab.git_project(files), podTemplate=ANYWHERE)
 
 
 def _block_digests(row: Json) -> dict[str, str]:
@@ -264,7 +262,7 @@ def _nothing_is_built_again(lab: Harness, build: Build, status: Json) -> None:
     again = lab.build(
         source=source,
         repo=build.repo,
-        podTemplate=POD,
+        podTemplate=ANYWHERE,
         imageExports=[{"image": "app", "reference": release}],
     )
     assert again.wait_ready()["images"][1]["ref"] == image(status, "app")["ref"]

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from tests.api.conftest import Api, api  # noqa: F401 - a fixture
+from tests.cluster.builds import condition
 from tests.engine.conftest import OURS, ROOT, SECONDS, Lab
 from tests.registry.conftest import GitServer
 
@@ -241,7 +242,7 @@ def test_without_an_engine_it_is_refused(operator: Operator, lab: Lab) -> None:
     operator.start()
     operator.of_config("refused", '"true"')
     status = operator.over("refused")
-    ready = next(it for it in status["conditions"] if it["type"] == "Ready")
+    ready = condition(status, "Ready")
     assert ready["reason"] == "NotSupported"
     assert "builds.docker.endpoint" in ready["message"]
 
@@ -259,7 +260,7 @@ def test_another_platform_than_the_engines_is_refused_before_anything_starts(
     commit = _push(lab, git_server, {"werf.yaml": werf, "Dockerfile": dockerfile})
     operator.build("other", source={"git": {"url": git_server.url, "commit": commit}})
     status = operator.over("other")
-    ready = next(it for it in status["conditions"] if it["type"] == "Ready")
+    ready = condition(status, "Ready")
     assert ready["reason"] == "PlatformNotAvailable"
     assert "the Docker Engine builds for linux/amd64, not for linux/arm64" in ready["message"]
     assert {row["state"] for image in status.get("images", ()) for row in image["stages"]} <= {
@@ -274,5 +275,5 @@ def test_an_engine_that_is_away(operator: Operator, lab: Lab, tmp_path: Path) ->
     operator.start()
     operator.of_config("away", '"true"')
     status = operator.over("away")
-    ready = next(it for it in status["conditions"] if it["type"] == "Ready")
+    ready = condition(status, "Ready")
     assert ready["reason"] == "EngineUnreachable"

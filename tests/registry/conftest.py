@@ -38,6 +38,15 @@ class Registry:
     log: Path
     root: Path
 
+    def uploads(self, repository: str) -> int:
+        """How many blobs somebody began to send."""
+        return self.log.read_text().count(f'"POST /v2/{repository}/blobs/uploads/ ')
+
+    def has_blobs(self, repository: str) -> bool:
+        """Whether a blob is stored."""
+        folder = self.root / f"data/docker/registry/v2/repositories/{repository}"
+        return (folder / "_layers").exists()
+
 
 def _free_port() -> int:
     with socket.socket() as probe:

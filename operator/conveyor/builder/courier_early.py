@@ -1,7 +1,8 @@
-"""Layers that are pushed while the stage program is still writing them.
+"""Tars of the stage container are pushed: when they are complete, or, large layers, while they are still being written.
 
-In: looks at the shared directory. Out: pushes under way, found again by the file that they read. While a large layer is captured
-no command runs, and one processor is enough for it; what is compressed then is out of the next run's way.
+In: looks at the shared directory, names of complete tars. Out: blobs; a push under way is found again by the file that it reads.
+While a large layer is captured no command runs, and one processor is enough for it; what is compressed then is out of the next
+run's way.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from conveyor.builder.courier_errors import CourierError
 from conveyor.builder.courier_io import Exchange
 from conveyor.builder.courier_push import BlobPusher
 from conveyor.builder.courier_report import PushedBlob
-from conveyor.builder.courier_tars import growing_tar
+from conveyor.builder.courier_tars import complete_tar, growing_tar
 from conveyor.builder.handover import GROWING
 from conveyor.builder.layer_check import TarFigures, check_figures
 
@@ -48,7 +49,7 @@ class EarlyPush:
             RegistryError: it could not be pushed.
         """
         blob, found = await self._pushing
-        check_figures(found, claimed, "the layer")
+        check_figures(found, claimed)
         return blob
 
     async def give_up(self) -> None:
@@ -64,18 +65,18 @@ class EarlyPush:
         return blob, found[-1]
 
 
-class EarlyPushes:
-    """Of one courier, one at a time: a layer that begins to grow before the one before is pushed waits until it is complete."""
+class Pushes:
+    """Of one courier; one early push at a time: a layer that begins to grow meanwhile is pushed when it is complete."""
 
     def __init__(self, exchange: Exchange, pusher: BlobPusher) -> None:
         self._exchange = exchange
         self._pusher = pusher
-        self._pushes: list[EarlyPush] = []
+        self._early: list[EarlyPush] = []
 
     def look(self) -> None:
         """Begin to push what is being written, if that is large."""
         inode = self._exchange.growing()
-        if inode is None or any(push.under_way or push.inode == inode for push in self._pushes):
+        if inode is None or any(push.under_way or push.inode == inode for push in self._early):
             return
         try:
             file, size = self._exchange.open_output(GROWING)
@@ -84,19 +85,35 @@ class EarlyPushes:
         if size < LEAST:
             file.close()
             return
-        self._pushes.append(EarlyPush(file, self._exchange, self._pusher))
+        self._early.append(EarlyPush(file, self._exchange, self._pusher))
 
-    def of(self, name: str) -> EarlyPush | None:
-        """The push that reads what is `out/<name>` now.
+    async def push(
+        self, name: str, claimed: Mapping[str, object], *, bundle: bool = False
+    ) -> PushedBlob:
+        """Push `out/<name>`, which is complete, or wait until that is done.
+
+        Args:
+            claimed: what the stage program says of it: size, entries, whiteouts.
+            bundle: see `BlobPusher.push`.
 
         Raises:
-            CourierError: LayerInvalid, there is no such file.
+            CourierError: LayerInvalid.
+            RegistryError: it could not be pushed.
         """
+        if (early := self._of(name)) is not None:
+            return await early.pushed(claimed)
+        return await self._pusher.push(
+            lambda: complete_tar(self._exchange, name),
+            lambda found: check_figures(found, claimed),
+            bundle=bundle,
+        )
+
+    def _of(self, name: str) -> EarlyPush | None:
         file, _ = self._exchange.open_output(name)
         with file:
             inode = os.fstat(file.fileno()).st_ino
-        return next((push for push in self._pushes if push.inode == inode), None)
+        return next((push for push in self._early if push.inode == inode), None)
 
     async def give_up(self) -> None:
         """End what nobody has asked for."""
-        await asyncio.gather(*(push.give_up() for push in self._pushes))
+        await asyncio.gather(*(push.give_up() for push in self._early))

@@ -20,7 +20,7 @@ from conveyor.adapters.registry_errors import DeniedError, RegistryError, Unauth
 from conveyor.adapters.together import both
 from conveyor.api.errors import UserError
 from conveyor.builder import courier_report
-from conveyor.builder.courier_early import EarlyPushes
+from conveyor.builder.courier_early import Pushes
 from conveyor.builder.courier_errors import STAGE_REASONS, CourierError
 from conveyor.builder.courier_io import Exchange
 from conveyor.builder.courier_login import credentials_of
@@ -32,10 +32,8 @@ from conveyor.builder.courier_report import (
     PushedExport,
     StageResult,
 )
-from conveyor.builder.courier_tars import complete_tar
 from conveyor.builder.courier_task import CourierTask
 from conveyor.builder.inputs import InputProvider
-from conveyor.builder.layer_check import check_figures
 
 _SHORTEST_PAUSE: Final = 0.004
 _LONGEST_PAUSE: Final = 0.1
@@ -54,8 +52,8 @@ class Courier:
         self._exchange = exchange
         self._registry = registry
         repo = ImageRef.parse(task.repo)
-        self._pusher = BlobPusher(Destination(registry=registry, repo=repo, limits=task.limits))
-        self._early = EarlyPushes(exchange, self._pusher)
+        pusher = BlobPusher(Destination(registry=registry, repo=repo, limits=task.limits))
+        self._pushes = Pushes(exchange, pusher)
         self._calls: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(_LAYERS_AT_ONCE)
         self.result = StageResult()
@@ -70,7 +68,7 @@ class Courier:
         try:
             await _until_second(inputs, self._collect())
         finally:
-            await self._early.give_up()
+            await self._pushes.give_up()
 
     async def _collect(self) -> None:
         for run in range(self._task.runs):
@@ -101,7 +99,7 @@ class Courier:
         begun = time.monotonic()
         deadline = begun + self._task.limits.start_seconds
         while True:
-            self._early.look()
+            self._pushes.look()
             lives = self._exchange.stage_lives()  # first: what it wrote before it died still counts
             if self._exchange.has_output(name):
                 return True
@@ -166,12 +164,7 @@ class Courier:
         if not isinstance(file, str):
             raise CourierError("LayerInvalid", "a layer's file is not a name")
         async with self._slots:
-            if (early := self._early.of(file)) is not None:
-                return await early.pushed(item)
-            return await self._pusher.push(
-                lambda: complete_tar(self._exchange, file),
-                lambda found: check_figures(found, item, "the layer"),
-            )
+            return await self._pushes.push(file, item)
 
     async def _export(self, name: str) -> PushedExport | PushedAssembly | None:
         described = self._exchange.read_output(f"export-{name}.json")
@@ -181,13 +174,8 @@ class Courier:
             return await self._assembly(described["runs"], f"export-{name}.json")
         checksum = described.get("checksum")
         claimed = {"entries": described["entries"]} if "entries" in described else {}
-        tar = f"export-{name}.tar"
         async with self._slots:
-            blob = await self._pusher.push(
-                lambda: complete_tar(self._exchange, tar),
-                lambda found: check_figures(found, claimed, "the layer"),
-                bundle=True,
-            )
+            blob = await self._pushes.push(f"export-{name}.tar", claimed, bundle=True)
         return PushedExport(
             blob=blob, checksum=checksum[:128] if isinstance(checksum, str) else None
         )

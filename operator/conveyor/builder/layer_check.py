@@ -189,7 +189,7 @@ class LayerCheck:
             )
 
 
-def check_figures(found: TarFigures, claimed: Mapping[str, object], what: str) -> None:
+def check_figures(found: TarFigures, claimed: Mapping[str, object]) -> None:
     """Compare what the stage program said of a tar with what it is.
 
     Raises:
@@ -198,7 +198,7 @@ def check_figures(found: TarFigures, claimed: Mapping[str, object], what: str) -
     for name in ("size", "entries", "whiteouts"):
         if name in claimed and claimed[name] != getattr(found, name):
             raise courier_tar.invalid(
-                f"{what} has {getattr(found, name)} {name}, {claimed[name]!r} were announced"
+                f"the layer has {getattr(found, name)} {name}, {claimed[name]!r} were announced"
             )
 
 

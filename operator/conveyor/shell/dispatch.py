@@ -63,14 +63,6 @@ class Dispatcher:
         """Wait until what goes on beside the looks is done: Events are written, locks let go of."""
         await self._aside.settled()
 
-    def jobs(self, build: ImageBuild) -> JobsApi:
-        """Where Jobs of a build run.
-
-        Raises:
-            UserError: NotSupported, there is no such backend here, or it cannot do what the spec asks for.
-        """
-        return self.backends.of(build)
-
     async def start(
         self,
         session: Session,
@@ -130,7 +122,7 @@ class Dispatcher:
 
     async def _create(self, build: ImageBuild, body: dict[str, object]) -> bool:
         try:
-            await self.jobs(build).create(JOBS, "jobs", build.metadata.namespace, body)
+            await self.backends.of(build).create(JOBS, "jobs", build.metadata.namespace, body)
         except ApiError as error:
             if error.status == 409:
                 return False
@@ -251,7 +243,7 @@ class Dispatcher:
         for namespace in namespaces or ("",):
             selector = labels_selector()
             # Those that went well are most of all Jobs there are: the API server need not send them.
-            jobs, _ = await self.jobs(build).list(
+            jobs, _ = await self.backends.of(build).list(
                 JOBS, "jobs", namespace, selector=selector, field="status.successful=0"
             )
             live += sum(not (job.get("status") or {}).get("conditions") for job in jobs)
@@ -260,7 +252,7 @@ class Dispatcher:
     async def end_jobs(self, build: ImageBuild, why: str) -> None:
         """Stop what still runs for a build that is over, and let what has ended expire."""
         try:
-            await self._end_jobs(build, self.jobs(build), why)
+            await self._end_jobs(build, self.backends.of(build), why)
         except (UserError, NotYet) as error:
             # No such backend, or it does not answer: a build may end all the same, and what is left there is swept up.
             log.info("Jobs were not stopped: %s", error, extra={"build": build.metadata.name})
@@ -286,11 +278,11 @@ class Dispatcher:
 
     async def _expire(self, build: ImageBuild, name: str) -> None:
         body = {"spec": {"ttlSecondsAfterFinished": build.spec.job_ttl_seconds}}
-        await self.jobs(build).merge(JOBS, "jobs", build.metadata.namespace, name, body)
+        await self.backends.of(build).merge(JOBS, "jobs", build.metadata.namespace, name, body)
 
     async def stop(self, session: Session, action: StopJob) -> None:
         """Delete a Job that is of no use any more."""
-        namespace, api = session.build.metadata.namespace, self.jobs(session.build)
+        namespace, api = session.build.metadata.namespace, self.backends.of(session.build)
         await api.delete(JOBS, "jobs", namespace, action.job.name, uid=action.job.uid)
         await self._events.post(
             session.build, Reason.CANCELED, f"Job {action.job.name} was stopped: {action.why}"

@@ -149,7 +149,9 @@ class Course:
         return plan
 
     async def _step(self, look: Look) -> Step:
-        seeing = observed_jobs(self._dispatcher.jobs(look.build), self._reports, look.session)
+        seeing = observed_jobs(
+            self._dispatcher.backends.of(look.build), self._reports, look.session
+        )
         stored, jobs = await both(self._stored(look), seeing)
         plan, bundles = stored.plan, stored.bundles
         situation = Situation(

@@ -180,7 +180,7 @@ class Reconciler:
 
     async def _suspend(self, build: ImageBuild, run: Run) -> None:
         session = await self._sessions.open(build)
-        jobs = self._dispatcher.jobs(build)
+        jobs = self._dispatcher.backends.of(build)
         for job in await observed_jobs(jobs, self._reports, session):
             if job.owner_uid == build.metadata.uid and not job.ended and not job.deleting:
                 await self._dispatcher.stop(session, StopJob(job=job, why="spec.suspend is true"))

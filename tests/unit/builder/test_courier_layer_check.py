@@ -250,12 +250,12 @@ def test_a_changed_byte_is_refused_or_harmless(at: int, change: int, step: int) 
 
 def test_figures_must_agree() -> None:
     found = TarFigures(size=1024, entries=2, whiteouts=1)
-    check_figures(found, {"size": 1024, "entries": 2, "whiteouts": 1, "file": "x"}, "the layer")
-    check_figures(found, {}, "the layer")
+    check_figures(found, {"size": 1024, "entries": 2, "whiteouts": 1, "file": "x"})
+    check_figures(found, {})
     with pytest.raises(CourierError, match="2 entries, 3 were announced"):
-        check_figures(found, {"entries": 3}, "the layer")
+        check_figures(found, {"entries": 3})
     with pytest.raises(CourierError, match="announced"):
-        check_figures(found, {"size": "1024"}, "the layer")
+        check_figures(found, {"size": "1024"})
 
 
 def pieces(data: bytes, size: int) -> list[bytes]:
